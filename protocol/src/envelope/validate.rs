@@ -1,0 +1,212 @@
+//! Reading an envelope's own members out of its text, and judging them.
+
+use std::borrow::Cow;
+
+use crate::ids;
+use crate::json::{self, Member};
+use crate::timestamp;
+
+/// Why text is no valid event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {what}")]
+pub struct Invalid {
+    /// JSON pointer to what is wrong; empty for the whole.
+    pub pointer: String,
+    /// What is wrong.
+    pub what: Cow<'static, str>,
+}
+
+impl Invalid {
+    pub(super) fn new(pointer: impl Into<String>, what: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: pointer.into(), what: what.into() }
+    }
+}
+
+/// An event's text and where its top-level members lie in it.
+///
+/// Making one checks that the text is one JSON object that repeats no top-level member;
+/// [`Head::check`] judges the members.
+#[derive(Debug, Clone)]
+pub struct Head<'a> {
+    pub(super) text: &'a str,
+    pub(super) members: Vec<Member<'a>>,
+}
+
+impl<'a> Head<'a> {
+    /// Reads the members of `text`.
+    pub fn read(text: &'a str) -> Result<Self, Invalid> {
+        Self::read_into(text, Vec::with_capacity(16))
+    }
+
+    /// Like [`Head::read`], into a list whose memory is used again.
+    pub fn read_into(text: &'a str, mut members: Vec<Member<'a>>) -> Result<Self, Invalid> {
+        members.clear();
+        json::members(text, &mut members).map_err(|bad| Invalid::new("", format!("not a JSON object: {bad}")))?;
+        if let Some(name) = repeated(&members) {
+            return Err(Invalid::new(format!("/{name}"), "is repeated"));
+        }
+        Ok(Self { text, members })
+    }
+
+    /// The text of a member, `None` when absent or null.
+    pub fn member(&self, name: &str) -> Option<&'a str> {
+        self.members.iter().find(|m| m.name == name).map(|m| m.value).filter(|value| *value != "null")
+    }
+
+    /// A string member; an error when it is there but no string.
+    pub fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Invalid> {
+        self.member(name)
+            .map(|value| string(value).ok_or_else(|| Invalid::new(format!("/{name}"), "must be a string")))
+            .transpose()
+    }
+
+    /// `action.command`, when there is an action with one.
+    pub fn command(&self) -> Option<Cow<'a, str>> {
+        nested(self.member("action")?, "command")
+    }
+
+    /// `action.target`.
+    pub fn target(&self) -> Option<Cow<'a, str>> {
+        nested(self.member("action")?, "target")
+    }
+
+    /// `response.command`.
+    pub fn response_command(&self) -> Option<Cow<'a, str>> {
+        nested(self.member("response")?, "command")
+    }
+
+    /// Hands the list's memory back.
+    pub fn into_members(self) -> Vec<Member<'a>> {
+        self.members
+    }
+
+    /// Judges every member the envelope defines, as far as it is there. `now` and `skew` are in
+    /// milliseconds: a timestamp further in the future is refused.
+    pub fn check(&self, now: timestamp::Millis, skew: i64) -> Result<(), Invalid> {
+        let version = self.text("version")?;
+        if version.as_deref().is_some_and(|v| v != "1" && !v.starts_with("1.")) {
+            return Err(Invalid::new("/version", "must be \"1.x\""));
+        }
+        for name in ["id", "correlation_id", "causation_id"] {
+            if self.text(name)?.is_some_and(|id| !ids::is_uuid(&id)) {
+                return Err(Invalid::new(format!("/{name}"), "must be a UUID"));
+            }
+        }
+        if self.text("type")?.is_some_and(|name| !ids::is_event_type(&name)) {
+            return Err(Invalid::new("/type", "must be words of [A-Za-z0-9_-] joined by dots, at least two"));
+        }
+        if self.text("tenant_id")?.is_some_and(|tenant| !ids::is_tenant(&tenant)) {
+            return Err(Invalid::new("/tenant_id", "must be 1 to 64 of [A-Za-z0-9_-]"));
+        }
+        if let Some(text) = self.text("timestamp")? {
+            let at = timestamp::parse(&text).ok_or_else(|| Invalid::new("/timestamp", "must be an RFC 3339 time"))?;
+            if at > now.saturating_add(skew) {
+                return Err(Invalid::new("/timestamp", "is in the future"));
+            }
+        }
+        for name in ["requester", "responder", "traceparent", "tracestate"] {
+            self.text(name)?;
+        }
+        self.check_work("action", &["command"], &["command", "target"])?;
+        self.check_work("response", &["command", "result"], &["command", "target", "error"])?;
+        if let Some(result) = self.member("response").and_then(|response| raw_nested(response, "result")) {
+            if !result.parse().is_ok_and(|code: u16| (100..=599).contains(&code)) {
+                return Err(Invalid::new("/response/result", "must be an HTTP status code, 100 to 599"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_work(&self, name: &str, required: &[&str], texts: &[&str]) -> Result<(), Invalid> {
+        let Some(value) = self.member(name) else { return Ok(()) };
+        let mut members = Vec::new();
+        json::members(value, &mut members).map_err(|_| Invalid::new(format!("/{name}"), "must be an object"))?;
+        if let Some(repeat) = repeated(&members) {
+            return Err(Invalid::new(format!("/{name}/{repeat}"), "is repeated"));
+        }
+        for member in &members {
+            if texts.contains(&&*member.name) && member.value != "null" && !member.value.starts_with('"') {
+                return Err(Invalid::new(format!("/{name}/{}", member.name), "must be a string"));
+            }
+        }
+        for &field in required {
+            if !members.iter().any(|m| m.name == field && m.value != "null") {
+                return Err(Invalid::new(format!("/{name}/{field}"), "is missing"));
+            }
+        }
+        if nested(value, "command").is_some_and(|command| command.is_empty()) {
+            return Err(Invalid::new(format!("/{name}/command"), "must not be empty"));
+        }
+        Ok(())
+    }
+}
+
+fn repeated<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
+    // Envelopes have a dozen members; only a wide one is worth a set.
+    if members.len() <= 32 {
+        let repeats = |(at, member): (usize, &Member<'_>)| members[..at].iter().any(|m| m.name == member.name);
+        return members.iter().enumerate().find(|&(at, member)| repeats((at, member))).map(|(_, m)| &*m.name);
+    }
+    let mut seen = std::collections::HashSet::with_capacity(members.len());
+    members.iter().find(|m| !seen.insert(&*m.name)).map(|m| &*m.name)
+}
+
+fn string(value: &str) -> Option<Cow<'_, str>> {
+    Some(json::unescape(value.strip_prefix('"')?.strip_suffix('"')?))
+}
+
+fn raw_nested<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let mut members = Vec::new();
+    json::members(object, &mut members).ok()?;
+    members.iter().find(|m| m.name == name).map(|m| m.value)
+}
+
+fn nested<'a>(object: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    string(raw_nested(object, name)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(text: &str) -> Result<(), String> {
+        Head::read(text).and_then(|head| head.check(1_000_000_000_000, 5_000)).map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn judges_each_member() {
+        assert_eq!(check(r#"{"type":"order.created","data":{"x":[1]},"extra":null}"#), Ok(()));
+        for (text, error) in [
+            ("[]", ": not a JSON object: an object must begin with '{' at byte 0"),
+            (r#"{"id":"7"}"#, "/id: must be a UUID"),
+            (r#"{"type":"open"}"#, "/type: must be words of [A-Za-z0-9_-] joined by dots, at least two"),
+            (r#"{"type":7}"#, "/type: must be a string"),
+            (r#"{"tenant_id":"a b"}"#, "/tenant_id: must be 1 to 64 of [A-Za-z0-9_-]"),
+            (r#"{"timestamp":"yesterday"}"#, "/timestamp: must be an RFC 3339 time"),
+            (r#"{"timestamp":"2001-09-09T01:46:45.001Z"}"#, "/timestamp: is in the future"),
+            (r#"{"version":"2.0"}"#, "/version: must be \"1.x\""),
+            (r#"{"us\u0065r":1,"user":2}"#, "/user: is repeated"),
+            (r#"{"action":{"target":"x"}}"#, "/action/command: is missing"),
+            (r#"{"action":"x"}"#, "/action: must be an object"),
+            (
+                r#"{"response":{"command":"x","result":999}}"#,
+                "/response/result: must be an HTTP status code, 100 to 599",
+            ),
+            (
+                r#"{"response":{"command":"x","result":"200"}}"#,
+                "/response/result: must be an HTTP status code, 100 to 599",
+            ),
+            (r#"{"action":{"command":"x","command":"y"}}"#, "/action/command: is repeated"),
+        ] {
+            assert_eq!(check(text), Err(error.to_owned()), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in r#"\{("(id|type|action|response|timestamp)":("[^"]*"|\{\}|[0-9]+|null),?)*\}?"#) {
+            let _ = check(&text);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Batches: many events in one message, the same bytes for every session at the same place of a view.
+
+use std::borrow::Cow;
+
+use crate::json::{Raw, Value, write};
+
+/// One event of a batch, as a native client reads it.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    /// The record's key, if it is text.
+    pub key: Option<Cow<'a, str>>,
+    /// The envelope's text.
+    pub event: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    /// Reads one element of a batch's `entries`.
+    pub fn read(entry: &Raw<'a>) -> Option<Self> {
+        let key = entry.member("key").and_then(|key| key.text()).map(Cow::Owned);
+        Some(Self { key, event: entry.member("event")?.as_str() })
+    }
+
+    /// Writes an entry. `filled` names the members the bridge filled in for delivery.
+    pub fn write(out: &mut String, key: Option<&str>, filled: &[&str], event: &str) {
+        let mut object = write::Object::begin(out);
+        object.optional_text("key", key);
+        if !filled.is_empty() {
+            object.array("filled", filled, |out, name| write::string(out, name));
+        }
+        object.raw("event", event);
+        object.end();
+    }
+}
+
+/// Writes a `batch` frame around entries that are already encoded.
+#[derive(Debug)]
+pub struct BatchWriter;
+
+impl BatchWriter {
+    /// Everything before the entries. Entries follow, joined by commas, then [`BatchWriter::TAIL`].
+    pub fn head(out: &mut Vec<u8>, view: u32, seq: u64, cursor: &str) {
+        let mut text = String::with_capacity(64 + cursor.len());
+        text.push_str(r#"{"batch":{"view":"#);
+        write::integer(&mut text, view);
+        text.push_str(r#","seq":"#);
+        write::integer(&mut text, seq);
+        text.push_str(r#","cursor":"#);
+        write::string(&mut text, cursor);
+        text.push_str(r#","entries":["#);
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    /// Everything after the entries.
+    pub const TAIL: &[u8] = b"]}}";
+}

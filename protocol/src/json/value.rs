@@ -1,0 +1,110 @@
+//! What a frame decoder asks of decoded JSON, whoever decoded it: the scanner here, or a browser's
+//! `JSON.parse`. One decoder then serves both sides.
+
+use std::borrow::Cow;
+
+/// A JSON value that can be looked into.
+pub trait Value: Sized {
+    /// The member of that name, if this is an object that has one. `null` counts as absent.
+    fn member(&self, name: &str) -> Option<Self>;
+    /// The names of an object's members; empty for what is no object.
+    fn names(&self) -> Vec<String>;
+    /// The elements, if this is an array.
+    fn items(&self) -> Option<Vec<Self>>;
+    /// The text, if this is a string.
+    fn text(&self) -> Option<String>;
+    /// The number, if this is one.
+    fn number(&self) -> Option<f64>;
+    /// The truth, if this is a boolean.
+    fn flag(&self) -> Option<bool>;
+    /// The value as JSON text.
+    fn json(&self) -> String;
+}
+
+/// A member that is missing or of the wrong kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {what}")]
+pub struct BadField {
+    /// JSON pointer to the member, from the frame's root.
+    pub pointer: String,
+    /// What it must be.
+    pub what: Cow<'static, str>,
+}
+
+/// Reads the members of one object and names what is wrong by JSON pointer.
+pub struct Fields<'v, V> {
+    value: &'v V,
+    pointer: String,
+}
+
+impl<'v, V: Value> Fields<'v, V> {
+    /// Reads `value`, which lies at `pointer`.
+    pub fn new(value: &'v V, pointer: impl Into<String>) -> Self {
+        Self { value, pointer: pointer.into() }
+    }
+
+    /// An error about the member `name`.
+    pub fn bad(&self, name: &str, what: impl Into<Cow<'static, str>>) -> BadField {
+        BadField { pointer: format!("{}/{name}", self.pointer), what: what.into() }
+    }
+
+    /// The member as it is.
+    pub fn get(&self, name: &str) -> Option<V> {
+        self.value.member(name)
+    }
+
+    /// A member that must be there.
+    pub fn require(&self, name: &str) -> Result<V, BadField> {
+        self.get(name).ok_or_else(|| self.bad(name, "is missing"))
+    }
+
+    /// A string that must be there.
+    pub fn text(&self, name: &str) -> Result<String, BadField> {
+        self.require(name)?.text().ok_or_else(|| self.bad(name, "must be a string"))
+    }
+
+    /// A string, if there.
+    pub fn optional_text(&self, name: &str) -> Result<Option<String>, BadField> {
+        self.get(name).map(|v| v.text().ok_or_else(|| self.bad(name, "must be a string"))).transpose()
+    }
+
+    /// An unsigned integer below 2^53 that fits `N` and must be there.
+    pub fn integer<N: TryFrom<u64>>(&self, name: &str) -> Result<N, BadField> {
+        let value = self.require(name)?;
+        integer(&value).ok_or_else(|| self.bad(name, "must be an unsigned integer"))
+    }
+
+    /// An unsigned integer, if there.
+    pub fn optional_integer<N: TryFrom<u64>>(&self, name: &str) -> Result<Option<N>, BadField> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        integer(&value).map(Some).ok_or_else(|| self.bad(name, "must be an unsigned integer"))
+    }
+
+    /// A boolean, `false` when absent.
+    pub fn flag(&self, name: &str) -> Result<bool, BadField> {
+        self.get(name).map_or(Ok(false), |v| v.flag().ok_or_else(|| self.bad(name, "must be true or false")))
+    }
+
+    /// A list, empty when absent, each element read by `each`.
+    pub fn list<T>(&self, name: &str, each: impl Fn(&V, &str) -> Result<T, BadField>) -> Result<Vec<T>, BadField> {
+        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
+        let items = value.items().ok_or_else(|| self.bad(name, "must be a list"))?;
+        items.iter().enumerate().map(|(i, item)| each(item, &format!("{}/{name}/{i}", self.pointer))).collect()
+    }
+
+    /// A list of strings, empty when absent.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, BadField> {
+        self.list(name, |item, pointer| {
+            item.text().ok_or_else(|| BadField { pointer: pointer.to_owned(), what: "must be a string".into() })
+        })
+    }
+}
+
+/// The value as an unsigned integer that a double holds exactly.
+pub fn integer<N: TryFrom<u64>>(value: &impl Value) -> Option<N> {
+    let number = value.number()?;
+    if number.fract() != 0.0 || !(0.0..9_007_199_254_740_992.0).contains(&number) {
+        return None;
+    }
+    N::try_from(number as u64).ok()
+}

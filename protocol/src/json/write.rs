@@ -1,0 +1,139 @@
+//! Writing JSON text by hand: frames are few and flat, and a browser's module must stay small.
+
+use std::fmt::Write;
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let short = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..=0x1f => "",
+            _ => continue,
+        };
+        out.push_str(&text[from..at]);
+        from = at + 1;
+        if short.is_empty() {
+            out.push_str("\\u00");
+            out.push(char::from(b'0' + (byte >> 4)));
+            out.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+        } else {
+            out.push_str(short);
+        }
+    }
+    out.push_str(&text[from..]);
+    out.push('"');
+}
+
+/// Appends an integer.
+pub fn integer(out: &mut String, number: impl Into<i128>) {
+    // Writing to a String can not fail.
+    let _ = write!(out, "{}", number.into());
+}
+
+/// Writes the members of one object: `{"name":{` … `}}` for frames, or nested objects within.
+pub struct Object<'a> {
+    out: &'a mut String,
+    empty: bool,
+}
+
+impl<'a> Object<'a> {
+    /// Begins an object.
+    pub fn begin(out: &'a mut String) -> Self {
+        out.push('{');
+        Self { out, empty: true }
+    }
+
+    /// Ends it.
+    pub fn end(self) {
+        self.out.push('}');
+    }
+
+    /// Writes `"name":` and hands out the place for the value.
+    pub fn name(&mut self, name: &str) -> &mut String {
+        if !self.empty {
+            self.out.push(',');
+        }
+        self.empty = false;
+        string(self.out, name);
+        self.out.push(':');
+        self.out
+    }
+
+    /// A string member.
+    pub fn text(&mut self, name: &str, value: &str) {
+        string(self.name(name), value);
+    }
+
+    /// A string member, left out when there is none.
+    pub fn optional_text(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    /// An integer member.
+    pub fn integer(&mut self, name: &str, value: impl Into<i128>) {
+        integer(self.name(name), value);
+    }
+
+    /// An integer member, left out when there is none.
+    pub fn optional_integer(&mut self, name: &str, value: Option<impl Into<i128>>) {
+        if let Some(value) = value {
+            self.integer(name, value);
+        }
+    }
+
+    /// A boolean member.
+    pub fn flag(&mut self, name: &str, value: bool) {
+        self.name(name).push_str(if value { "true" } else { "false" });
+    }
+
+    /// A member whose value is already JSON.
+    pub fn raw(&mut self, name: &str, value: &str) {
+        self.name(name).push_str(value);
+    }
+
+    /// An object member.
+    pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+        let mut inner = Object::begin(self.name(name));
+        fill(&mut inner);
+        inner.end();
+    }
+
+    /// An array member, each element written by `each`.
+    pub fn array<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, each: impl FnMut(&mut String, T)) {
+        array(self.name(name), items, each);
+    }
+}
+
+/// Writes an array, each element by `each`.
+pub fn array<T>(out: &mut String, items: impl IntoIterator<Item = T>, mut each: impl FnMut(&mut String, T)) {
+    out.push('[');
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        each(out, item);
+    }
+    out.push(']');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn strings_read_back(text in any::<String>()) {
+            let mut out = String::new();
+            super::string(&mut out, &text);
+            prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
+        }
+    }
+}
