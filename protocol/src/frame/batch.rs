@@ -32,24 +32,27 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Writes a `batch` frame around entries that are already encoded.
+/// Writes a `batch` frame around entries that are already encoded: the head, the entries joined by
+/// commas, the tail. The cursor comes last, because it is known last.
 #[derive(Debug)]
 pub struct BatchWriter;
 
 impl BatchWriter {
-    /// Everything before the entries. Entries follow, joined by commas, then [`BatchWriter::TAIL`].
-    pub fn head(out: &mut Vec<u8>, view: u32, seq: u64, cursor: &str) {
-        let mut text = String::with_capacity(64 + cursor.len());
+    /// Everything before the entries.
+    pub fn head(out: &mut Vec<u8>, view: u32, seq: u64) {
+        let mut text = String::with_capacity(64);
         text.push_str(r#"{"batch":{"view":"#);
         write::integer(&mut text, view);
         text.push_str(r#","seq":"#);
         write::integer(&mut text, seq);
-        text.push_str(r#","cursor":"#);
-        write::string(&mut text, cursor);
         text.push_str(r#","entries":["#);
         out.extend_from_slice(text.as_bytes());
     }
 
-    /// Everything after the entries.
-    pub const TAIL: &[u8] = b"]}}";
+    /// Everything after the entries. `cursor` is base64url, which needs no escapes.
+    pub fn tail(out: &mut Vec<u8>, cursor: &str) {
+        out.extend_from_slice(br#"],"cursor":""#);
+        out.extend_from_slice(cursor.as_bytes());
+        out.extend_from_slice(br#""}}"#);
+    }
 }

@@ -375,8 +375,8 @@ impl<V: Value> ServerFrame<V> {
             Self::Batch(batch) => frame.object("batch", |body| {
                 body.integer("view", batch.view);
                 body.integer("seq", batch.seq);
-                body.text("cursor", &batch.cursor);
                 body.raw("entries", &batch.entries.json());
+                body.text("cursor", &batch.cursor);
             }),
             Self::Ping(ping) => frame.object("ping", |body| {
                 if !ping.cursors.is_empty() {
