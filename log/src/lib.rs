@@ -185,7 +185,7 @@ pub struct Record<'a> {
 /// A record's headers: an ordered list with repeats and null values.
 pub trait Headers: std::fmt::Debug {
     /// Calls `each` with every header, in order, until it returns `false`.
-    fn visit(&self, each: &mut dyn FnMut(&str, Option<&[u8]>) -> bool);
+    fn visit<'h>(&'h self, each: &mut dyn FnMut(&'h str, Option<&'h [u8]>) -> bool);
 }
 
 /// A record to append.
