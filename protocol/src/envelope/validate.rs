@@ -75,6 +75,11 @@ impl<'a> Head<'a> {
         nested(self.member("response")?, "command")
     }
 
+    /// The whole text.
+    pub fn source(&self) -> &'a str {
+        self.text
+    }
+
     /// Hands the list's memory back.
     pub fn into_members(self) -> Vec<Member<'a>> {
         self.members
