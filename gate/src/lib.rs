@@ -1,0 +1,28 @@
+//! Who may do what: tokens, claims, grants, limits, and the one decision that every event passes.
+//!
+//! A token becomes a [`Principal`] ([`Tokens`]); a principal and a topic become an [`Access`] ([`Policy`]);
+//! an access and an event become a [`Permitted`] ([`Access::admit`]). Each of the last two can be made here
+//! only, so a path to a page that forgets the gate does not compile. Time is passed in, nothing is spawned.
+
+mod algorithm;
+mod claims;
+mod decision;
+mod error;
+mod jwks;
+mod keys;
+mod limits;
+mod policy;
+mod sign;
+mod token;
+mod topics;
+
+pub use algorithm::Algorithm;
+pub use claims::{ClaimMapping, Principal};
+pub use decision::{Access, Facts, Permitted, Scope, Withheld};
+pub use error::{KeyError, TokenError};
+pub use keys::KeySource;
+pub use limits::{Bucket, PublishLimit, Rate, RetryAfter};
+pub use policy::{Action, Denied, Grant, Observe, Policy, Positions, PublishAccess, Tenants};
+pub use sign::{SignError, Signer, TokenRequest};
+pub use token::{TokenOptions, Tokens};
+pub use topics::{BadName, PhysicalName, TopicPattern, TopicRule};

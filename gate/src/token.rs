@@ -1,0 +1,198 @@
+//! Verifying tokens: from a JWT to a [`Principal`], or why not.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use tidegate_protocol::timestamp::Millis;
+
+use crate::keys::{Key, Keys};
+use crate::{Algorithm, ClaimMapping, KeyError, KeySource, Principal, TokenError};
+
+/// What tokens must be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenOptions {
+    /// The algorithms that are taken, and no others.
+    pub algorithms: Vec<Algorithm>,
+    /// What they are verified with.
+    pub keys: KeySource,
+    /// What `iss` must be.
+    pub issuer: Option<String>,
+    /// One of these must be in `aud`. Empty: the token must not have an `aud`.
+    pub audience: Vec<String>,
+    /// By how much the clocks of issuer and bridge may differ, in milliseconds.
+    pub skew_ms: i64,
+    /// Longer tokens are not looked into.
+    pub max_bytes: usize,
+    /// Which claims say what.
+    pub claims: ClaimMapping,
+}
+
+impl TokenOptions {
+    /// Usual values around the two things that have none.
+    pub fn new(algorithms: impl Into<Vec<Algorithm>>, keys: KeySource) -> Self {
+        Self {
+            algorithms: algorithms.into(),
+            keys,
+            issuer: None,
+            audience: Vec::new(),
+            skew_ms: 30_000,
+            max_bytes: 16 * 1024,
+            claims: ClaimMapping::default(),
+        }
+    }
+}
+
+/// Verifies tokens.
+#[derive(Debug)]
+pub struct Tokens {
+    options: TokenOptions,
+    keys: Keys,
+}
+
+impl Tokens {
+    /// Reads the keys. Those at a URL are fetched with the first token, or by [`refresh`](Self::refresh).
+    pub fn new(options: TokenOptions) -> Result<Self, KeyError> {
+        let keys = Keys::open(&options.keys, &options.algorithms)?;
+        Ok(Self { options, keys })
+    }
+
+    /// Asks the source of the keys for newer ones, if that is due. To be called at the start and now and then,
+    /// so that no session has to wait for it. Failing, the last good keys stay in use.
+    pub async fn refresh(&self, now: Millis) -> Result<(), KeyError> {
+        self.keys.refresh(now).await
+    }
+
+    /// Who the token speaks for, if it is good at `now`.
+    pub async fn verify(&self, token: &str, now: Millis) -> Result<Principal, TokenError> {
+        let limit = self.options.max_bytes;
+        if token.len() > limit {
+            return Err(TokenError::Oversize { bytes: token.len(), limit });
+        }
+        let parts = Parts::split(token)?;
+        let header = parts.header()?;
+        let algorithm = header.alg.parse().ok().filter(|algorithm| self.options.algorithms.contains(algorithm));
+        let algorithm = algorithm.ok_or_else(|| TokenError::Algorithm(header.alg.chars().take(16).collect()))?;
+        let keys = self.keys.find(algorithm, header.kid.as_deref(), now).await?;
+        if !keys.iter().any(|key| parts.signed_by(key, algorithm)) {
+            let kid = header.kid.map(|kid| kid.chars().take(64).collect());
+            return Err(TokenError::Signature { algorithm, kid });
+        }
+        self.principal(parts.claims()?, now)
+    }
+
+    fn principal(&self, claims: Map<String, Value>, now: Millis) -> Result<Principal, TokenError> {
+        let skew = self.options.skew_ms;
+        let expires = time(&claims, "exp")?
+            .ok_or_else(|| TokenError::Claim { claim: "exp".into(), problem: "is missing: tokens must expire" })?;
+        let ends = expires.saturating_add(skew);
+        if now >= ends {
+            return Err(TokenError::Expired(now.saturating_sub(expires)));
+        }
+        let issued_at = time(&claims, "iat")?;
+        for (claim, at) in [("nbf", time(&claims, "nbf")?), ("iat", issued_at)] {
+            let ahead_ms = at.unwrap_or(Millis::MIN).saturating_sub(now);
+            if ahead_ms > skew {
+                return Err(TokenError::NotYet { claim, ahead_ms });
+            }
+        }
+        self.check_issuer(&claims)?;
+        self.check_audience(&claims)?;
+        let mapping = &self.options.claims;
+        Ok(Principal {
+            tenant: mapping.tenant(&claims)?,
+            subject: mapping.subject(&claims)?,
+            roles: mapping.roles(&claims)?,
+            issued_at,
+            expires,
+            ends,
+            token_id: claims.get("jti").and_then(Value::as_str).map(str::to_owned),
+            claims: claims.into(),
+        })
+    }
+
+    fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
+        let Some(expected) = &self.options.issuer else { return Ok(()) };
+        match claims.get("iss").and_then(Value::as_str) {
+            Some(issuer) if issuer == expected => Ok(()),
+            other => Err(TokenError::Issuer(other.map(|issuer| issuer.chars().take(128).collect()))),
+        }
+    }
+
+    /// RFC 7519 §4.1.3: who is not named in an audience that is there must refuse the token.
+    fn check_audience(&self, claims: &Map<String, Value>) -> Result<(), TokenError> {
+        let ours =
+            |value: &Value| value.as_str().is_some_and(|name| self.options.audience.iter().any(|our| our == name));
+        match claims.get("aud") {
+            None if self.options.audience.is_empty() => Ok(()),
+            Some(_) if self.options.audience.is_empty() => Err(TokenError::AudienceNotSet),
+            Some(Value::Array(names)) if names.iter().any(ours) => Ok(()),
+            Some(name) if ours(name) => Ok(()),
+            _ => Err(TokenError::Audience),
+        }
+    }
+}
+
+/// A NumericDate in milliseconds; it may have a fraction.
+fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<Millis>, TokenError> {
+    let bad = || TokenError::Claim { claim: claim.into(), problem: "must be a number of seconds" };
+    let Some(value) = claims.get(claim) else { return Ok(None) };
+    if let Some(seconds) = value.as_i64() {
+        return Ok(Some(seconds.saturating_mul(1000)));
+    }
+    let seconds = value.as_f64().filter(|seconds| seconds.is_finite()).ok_or_else(bad)?;
+    Ok(Some((seconds * 1000.0) as Millis))
+}
+
+/// The parts of a compact JWS, still encoded.
+struct Parts<'a> {
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+    /// Header and payload with the dot between: what is signed.
+    signed: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+    crit: Option<Value>,
+}
+
+impl<'a> Parts<'a> {
+    fn split(token: &'a str) -> Result<Self, TokenError> {
+        let malformed = || TokenError::Malformed("it must have three parts with dots between");
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or_else(malformed)?;
+        if payload.contains('.') {
+            return Err(malformed());
+        }
+        Ok(Self { header, payload, signature, signed })
+    }
+
+    /// Keys that a header brings or points to (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
+    fn header(&self) -> Result<Header, TokenError> {
+        let header: Header = decode(self.header, "its header is not base64url of a JSON object with \"alg\"")?;
+        if header.crit.is_some() {
+            return Err(TokenError::Malformed("it demands extensions (\"crit\") that are not known here"));
+        }
+        Ok(header)
+    }
+
+    fn claims(&self) -> Result<Map<String, Value>, TokenError> {
+        decode(self.payload, "its claims are not base64url of a JSON object")
+    }
+
+    fn signed_by(&self, key: &Key, algorithm: Algorithm) -> bool {
+        debug_assert_eq!(key.algorithm, algorithm, "keys are chosen by algorithm");
+        let verified =
+            jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key.key, key.algorithm.library());
+        key.algorithm == algorithm && verified.unwrap_or(false)
+    }
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(part: &str, problem: &'static str) -> Result<T, TokenError> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed(problem))?;
+    serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed(problem))
+}
