@@ -97,7 +97,8 @@ impl Report {
                 })?,
                 failed: fields.list("failed", |failure, pointer| {
                     let fields = Fields::new(failure, pointer);
-                    let [seq, ordinal] = numbers(&fields.require("at")?, pointer, "/at must be [seq, ordinal]")?;
+                    let [seq, ordinal] =
+                        numbers(&fields.require("at")?, &format!("{pointer}/at"), "must be [seq, ordinal]")?;
                     let kind = fields.text("kind")?;
                     Ok(Failure {
                         at: position(seq, ordinal, pointer)?,
@@ -150,7 +151,7 @@ impl Report {
 }
 
 fn list<const N: usize>(out: &mut String, numbers: [u64; N]) {
-    write::array(out, numbers, |out, number| write::integer(out, number));
+    write::array(out, numbers, write::integer);
 }
 
 fn numbers<const N: usize>(value: &impl Value, pointer: &str, what: &'static str) -> Result<[u64; N], BadField> {

@@ -390,7 +390,7 @@ impl<V: Value> ServerFrame<V> {
             }),
             Self::State(state) => frame.object("state", |body| body.flag("log_available", state.log_available)),
             Self::Reconnect(reconnect) => {
-                frame.object("reconnect", |body| body.integer("delay_ms", reconnect.delay_ms))
+                frame.object("reconnect", |body| body.integer("delay_ms", reconnect.delay_ms));
             }
             Self::Error(failed) => frame.object("error", |body| {
                 body.optional_integer("id", failed.id);
