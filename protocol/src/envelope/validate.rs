@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::frame::Entry;
 use crate::ids;
 use crate::json::{self, Member};
 use crate::timestamp;
@@ -24,7 +25,8 @@ impl Invalid {
 
 /// An event's text and where its top-level members lie in it.
 ///
-/// Making one checks that the text is one JSON object that repeats no top-level member;
+/// Making one checks that the text is one JSON object that repeats no top-level member and is not nested too
+/// deeply for the frame that will carry it;
 /// [`Head::check`] judges the members.
 #[derive(Debug, Clone)]
 pub struct Head<'a> {
@@ -41,7 +43,8 @@ impl<'a> Head<'a> {
     /// Like [`Head::read`], into a list whose memory is used again.
     pub fn read_into(text: &'a str, mut members: Vec<Member<'a>>) -> Result<Self, Invalid> {
         members.clear();
-        json::members(text, &mut members).map_err(|bad| Invalid::new("", format!("not a JSON object: {bad}")))?;
+        json::members_within(text, Entry::DEPTH, &mut members)
+            .map_err(|bad| Invalid::new("", format!("not a JSON object: {bad}")))?;
         if let Some(name) = repeated(&members) {
             return Err(Invalid::new(format!("/{name}"), "is repeated"));
         }
@@ -88,29 +91,42 @@ impl<'a> Head<'a> {
     /// Judges every member the envelope defines, as far as it is there. `now` and `skew` are in
     /// milliseconds: a timestamp further in the future is refused.
     pub fn check(&self, now: timestamp::Millis, skew: i64) -> Result<(), Invalid> {
-        let version = self.text("version")?;
-        if version.as_deref().is_some_and(|v| v != "1" && !v.starts_with("1.")) {
-            return Err(Invalid::new("/version", "must be \"1.x\""));
-        }
-        for name in ["id", "correlation_id", "causation_id"] {
-            if self.text(name)?.is_some_and(|id| !ids::is_uuid(&id)) {
-                return Err(Invalid::new(format!("/{name}"), "must be a UUID"));
+        let text = |member: &Member<'a>| string(member.value).ok_or_else(|| wrong(member, "must be a string"));
+        for member in self.members.iter().filter(|member| member.value != "null") {
+            match &*member.name {
+                "version" => {
+                    let version = text(member)?;
+                    if version != "1" && !version.starts_with("1.") {
+                        return Err(wrong(member, "must be \"1.x\""));
+                    }
+                }
+                "id" | "correlation_id" | "causation_id" => {
+                    if !ids::is_uuid(&text(member)?) {
+                        return Err(wrong(member, "must be a UUID"));
+                    }
+                }
+                "type" => {
+                    if !ids::is_event_type(&text(member)?) {
+                        return Err(wrong(member, "must be words of [A-Za-z0-9_-] joined by dots, at least two"));
+                    }
+                }
+                "tenant_id" => {
+                    if !ids::is_tenant(&text(member)?) {
+                        return Err(wrong(member, "must be 1 to 64 of [A-Za-z0-9_-]"));
+                    }
+                }
+                "timestamp" => {
+                    let at =
+                        timestamp::parse(&text(member)?).ok_or_else(|| wrong(member, "must be an RFC 3339 time"))?;
+                    if at > now.saturating_add(skew) {
+                        return Err(wrong(member, "is in the future"));
+                    }
+                }
+                "requester" | "responder" | "traceparent" | "tracestate" => {
+                    text(member)?;
+                }
+                _ => {}
             }
-        }
-        if self.text("type")?.is_some_and(|name| !ids::is_event_type(&name)) {
-            return Err(Invalid::new("/type", "must be words of [A-Za-z0-9_-] joined by dots, at least two"));
-        }
-        if self.text("tenant_id")?.is_some_and(|tenant| !ids::is_tenant(&tenant)) {
-            return Err(Invalid::new("/tenant_id", "must be 1 to 64 of [A-Za-z0-9_-]"));
-        }
-        if let Some(text) = self.text("timestamp")? {
-            let at = timestamp::parse(&text).ok_or_else(|| Invalid::new("/timestamp", "must be an RFC 3339 time"))?;
-            if at > now.saturating_add(skew) {
-                return Err(Invalid::new("/timestamp", "is in the future"));
-            }
-        }
-        for name in ["requester", "responder", "traceparent", "tracestate"] {
-            self.text(name)?;
         }
         self.check_work("action", &["command"], &["command", "target"])?;
         self.check_work("response", &["command", "result"], &["command", "target", "error"])?;
@@ -144,6 +160,10 @@ impl<'a> Head<'a> {
         }
         Ok(())
     }
+}
+
+fn wrong(member: &Member<'_>, what: &'static str) -> Invalid {
+    Invalid::new(format!("/{}", member.name), what)
 }
 
 fn repeated<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {

@@ -14,6 +14,9 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// How many arrays and objects of a `batch` frame lie around an event.
+    pub const DEPTH: u32 = 4;
+
     /// Reads one element of a batch's `entries`.
     pub fn read(entry: &Raw<'a>) -> Option<Self> {
         let key = entry.member("key").and_then(|key| key.text()).map(Cow::Owned);
@@ -22,12 +25,17 @@ impl<'a> Entry<'a> {
 
     /// Writes an entry. `filled` names the members the bridge filled in for delivery.
     pub fn write(out: &mut String, key: Option<&str>, filled: &[&str], event: &str) {
+        Self::write_with(out, key, filled, |out| out.push_str(event));
+    }
+
+    /// Writes an entry whose event is written by `event`.
+    pub fn write_with(out: &mut String, key: Option<&str>, filled: &[&str], event: impl FnOnce(&mut String)) {
         let mut object = write::Object::begin(out);
         object.optional_text("key", key);
         if !filled.is_empty() {
             object.array("filled", filled, |out, name| write::string(out, name));
         }
-        object.raw("event", event);
+        event(object.name("event"));
         object.end();
     }
 }

@@ -10,5 +10,5 @@ mod value;
 pub mod write;
 
 pub use raw::Raw;
-pub use scan::{MAX_DEPTH, Malformed, Member, elements, members, unescape, validate};
+pub use scan::{MAX_DEPTH, Malformed, Member, elements, members, members_within, unescape, validate, validate_within};
 pub use value::{BadField, Fields, Value, integer};

@@ -31,13 +31,23 @@ pub struct Member<'a> {
 
 /// Validates `text` as one JSON value.
 pub fn validate(text: &str) -> Result<(), Malformed> {
+    validate_within(text, 0)
+}
+
+/// Like [`validate`], for text that is to lie `outer` levels deep in other JSON.
+pub fn validate_within(text: &str, outer: u32) -> Result<(), Malformed> {
     let mut scan = Scan::new(text);
-    scan.value(0)?;
+    scan.value(outer)?;
     scan.end()
 }
 
 /// Validates `text` as one JSON object and appends its members to `into`, in order, repeats included.
 pub fn members<'a>(text: &'a str, into: &mut Vec<Member<'a>>) -> Result<(), Malformed> {
+    members_within(text, 0, into)
+}
+
+/// Like [`members`], for text that is to lie `outer` levels deep in other JSON.
+pub fn members_within<'a>(text: &'a str, outer: u32, into: &mut Vec<Member<'a>>) -> Result<(), Malformed> {
     let mut scan = Scan::new(text);
     scan.space();
     scan.expect(b'{', "an object must begin with '{'")?;
@@ -52,7 +62,7 @@ pub fn members<'a>(text: &'a str, into: &mut Vec<Member<'a>>) -> Result<(), Malf
         scan.expect(b':', "expected ':'")?;
         scan.space();
         let at = scan.at;
-        scan.value(1)?;
+        scan.value(outer + 1)?;
         into.push(Member { name: unescape(name), value: &text[at..scan.at], at });
         scan.space();
         if scan.take(b',') {
@@ -271,6 +281,7 @@ impl<'a> Scan<'a> {
         self.expect(b'"', "expected a string")?;
         let from = self.at;
         loop {
+            self.plain();
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
@@ -281,6 +292,25 @@ impl<'a> Scan<'a> {
                 Some(_) => self.at += 1,
                 None => return self.fail("a string without end"),
             }
+        }
+    }
+
+    /// Passes over a string's bytes, eight at a time, up to the first that needs a look or the last few.
+    fn plain(&mut self) {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        while let Some(eight) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            let eight = u64::from_le_bytes(*eight);
+            // The high bit of each byte that is zero; it may also mark bytes above one that is.
+            let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+            let controls = eight.wrapping_sub(ONES * 0x20) & !eight;
+            let quotes = zeros(eight ^ (ONES * u64::from(b'"')));
+            let escapes = zeros(eight ^ (ONES * u64::from(b'\\')));
+            let found = (controls | quotes | escapes) & (ONES << 7);
+            if found != 0 {
+                self.at += found.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
         }
     }
 
@@ -363,6 +393,11 @@ mod tests {
     #[test]
     fn refuses_deep_nesting() {
         let nest = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(validate_within(&nest(MAX_DEPTH as usize - 4), 4), Ok(()));
+        assert!(validate_within(&nest(MAX_DEPTH as usize - 3), 4).is_err());
+        let object = |depth: usize| format!("{{\"a\":{}}}", nest(depth - 1));
+        assert_eq!(members_within(&object(MAX_DEPTH as usize - 4), 4, &mut Vec::new()), Ok(()));
+        assert!(members_within(&object(MAX_DEPTH as usize - 3), 4, &mut Vec::new()).is_err());
         assert_eq!(validate(&nest(MAX_DEPTH as usize)), Ok(()));
         assert_eq!(validate(&nest(MAX_DEPTH as usize + 1)).unwrap_err().what, "nested too deeply");
         assert!(validate(&nest(100_000)).is_err());
