@@ -1,0 +1,151 @@
+//! Apache Kafka, through librdkafka.
+//!
+//! | client | what for |
+//! | --- | --- |
+//! | one per [`Tail`](crate::Tail) | reads the ends of all topics it follows, by assignment; a thread beside it finds topics and partitions |
+//! | one per [`Reader`](crate::Reader) | reads history, one partition at a time; its prefetch is no tail's |
+//! | one asker per log | topics, ids, offsets, health |
+//! | one producer per log | appends |
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::watch;
+
+use crate::{AppendDone, DISCOVERY, Log, LogError, NewRecord, Reader, Tail};
+
+mod append;
+mod block;
+mod client_config;
+mod discovery;
+mod health;
+mod offsets;
+mod queue;
+mod reader;
+mod tail;
+mod topic_id;
+
+use append::Appender;
+use client_config::{Consumer, Role};
+use health::Context;
+use queue::Queue;
+
+/// How long making or deleting a topic may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How to reach Kafka.
+#[derive(Debug, Clone)]
+pub struct KafkaOptions {
+    /// Any setting of librdkafka, by its own name; `bootstrap.servers` is needed. Those that what the log promises
+    /// rests on (`group.id`, `isolation.level`, `enable.idempotence`, …) are refused.
+    pub settings: BTreeMap<String, String>,
+    /// How often new topics and partitions are looked for.
+    pub discovery: Duration,
+}
+
+impl KafkaOptions {
+    /// These settings, and the usual discovery.
+    pub fn new(settings: BTreeMap<String, String>) -> Self {
+        Self { settings, discovery: DISCOVERY }
+    }
+}
+
+/// Kafka as a [`Log`].
+pub struct KafkaLog {
+    options: KafkaOptions,
+    context: Context,
+    asker: Arc<Consumer>,
+    appender: Appender,
+    available: watch::Receiver<bool>,
+}
+
+impl KafkaLog {
+    /// Checks the settings and begins to connect. Brokers that are away are no error here: see [`Log::available`].
+    pub fn open(options: KafkaOptions) -> Result<Self, LogError> {
+        client_config::validate(&options.settings)?;
+        let (context, suspected) = Context::new();
+        let asker: Arc<Consumer> = Arc::new(client_config::create(&options.settings, Role::Asker, context.clone())?);
+        let appender = Appender::new(options.settings.clone(), context.clone())?;
+        let (sender, available) = watch::channel(false);
+        health::monitor(Arc::clone(&asker), suspected, sender).map_err(no_thread)?;
+        Ok(Self { options, context, asker, appender, available })
+    }
+
+    fn queue(&self, role: Role) -> Result<Queue, LogError> {
+        Queue::new(client_config::create(&self.options.settings, role, self.context.clone())?)
+            .ok_or_else(|| LogError::Fatal("the Kafka consumer has no queue".into()))
+    }
+
+    fn admin(&self) -> Result<AdminClient<Context>, LogError> {
+        client_config::create(&self.options.settings, Role::Asker, self.context.clone())
+    }
+}
+
+impl Log for KafkaLog {
+    fn tail(&self) -> Result<Box<dyn Tail>, LogError> {
+        let queue = Arc::new(self.queue(Role::Tail)?);
+        let (commands, commanded) = mpsc::channel();
+        let (findings, found) = mpsc::channel();
+        let asker = Arc::clone(&self.asker);
+        discovery::start(asker, self.options.discovery, commanded, findings, Arc::downgrade(&queue))
+            .map_err(no_thread)?;
+        Ok(Box::new(tail::KafkaTail::new(queue, commands, found)))
+    }
+
+    fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(reader::KafkaReader::new(self.queue(Role::Reader)?, Arc::clone(&self.asker))))
+    }
+
+    fn append(&self, record: NewRecord, done: AppendDone) {
+        self.appender.append(record, done);
+    }
+
+    fn flush(&self, limit: Duration) {
+        self.appender.flush(limit);
+    }
+
+    fn available(&self) -> watch::Receiver<bool> {
+        self.available.clone()
+    }
+
+    fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), LogError> {
+        // As many replicas as the broker's own default.
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        let admin = self.admin()?;
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        outcome(block::on(admin.create_topics([&new], &options)), RDKafkaErrorCode::TopicAlreadyExists)
+    }
+
+    fn delete_topic(&self, topic: &str) -> Result<(), LogError> {
+        let admin = self.admin()?;
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        outcome(block::on(admin.delete_topics(&[topic], &options)), RDKafkaErrorCode::UnknownTopicOrPartition)
+    }
+}
+
+impl std::fmt::Debug for KafkaLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaLog").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+fn no_thread(error: std::io::Error) -> LogError {
+    LogError::Fatal(format!("no thread could be started: {error}"))
+}
+
+/// What became of one topic; `done` is the error that says that it was so already.
+fn outcome(
+    results: Result<Vec<rdkafka::admin::TopicResult>, KafkaError>,
+    done: RDKafkaErrorCode,
+) -> Result<(), LogError> {
+    match results.map_err(offsets::log_error)?.into_iter().next() {
+        Some(Err((topic, code))) if code != done => Err(match offsets::log_error(KafkaError::AdminOp(code)) {
+            LogError::Unavailable(text) => LogError::Unavailable(format!("{topic}: {text}")),
+            LogError::Fatal(text) => LogError::Fatal(format!("{topic}: {text}")),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,73 @@
+//! Earliest, last stable and timed offsets, asked for many partitions in one request per broker.
+
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client_config::Consumer;
+use crate::{LogError, Offsets};
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// The oldest offset that is still there.
+    Earliest,
+    /// The end as `read_committed` sees it (librdkafka asks with the client's own isolation level).
+    End,
+    /// The first offset whose timestamp is at or after this many milliseconds.
+    Time(i64),
+}
+
+/// Asks for the offsets of one topic's partitions. Under [`At::Time`], partitions with nothing as late are left out.
+pub(super) fn list(
+    asker: &Consumer,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+    at: At,
+    patience: Duration,
+) -> Result<Offsets, LogError> {
+    let mut query = TopicPartitionList::new();
+    let offset = match at {
+        At::Earliest => Offset::Beginning,
+        At::End => Offset::End,
+        At::Time(time) => Offset::Offset(time.max(0)),
+    };
+    for partition in partitions {
+        query.add_partition_offset(topic, partition, offset).map_err(log_error)?;
+    }
+    if query.count() == 0 {
+        return Ok(Offsets::new());
+    }
+    let answer = asker.offsets_for_times(query, patience).map_err(log_error)?;
+    let mut offsets = Offsets::new();
+    for element in answer.elements() {
+        element.error().map_err(log_error)?;
+        match element.offset() {
+            Offset::Offset(offset) => drop(offsets.insert(element.partition(), offset)),
+            _ if matches!(at, At::Time(_)) => {}
+            other => return Err(LogError::Unavailable(format!("an unexpected offset for {topic}: {other:?}"))),
+        }
+    }
+    Ok(offsets)
+}
+
+/// The same error in our words.
+pub(super) fn log_error(error: KafkaError) -> LogError {
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::InvalidTopic
+            | RDKafkaErrorCode::PolicyViolation
+            | RDKafkaErrorCode::InvalidReplicationFactor
+            | RDKafkaErrorCode::InvalidPartitions
+            | RDKafkaErrorCode::Fatal,
+        ) => LogError::Fatal(error.to_string()),
+        _ => LogError::Unavailable(error.to_string()),
+    }
+}

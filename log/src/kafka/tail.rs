@@ -1,0 +1,296 @@
+//! Reads the ends of many topics, on the feed's thread.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::discovery::{Command, Finding};
+use super::offsets::log_error;
+use super::queue::{Message, Polled, Queue};
+use crate::{LogError, Offsets, Tail, TailEvent, TopicKey};
+
+/// One consumer for all topics that are followed.
+#[derive(Debug)]
+pub(super) struct KafkaTail {
+    queue: Arc<Queue>,
+    commands: Sender<Command>,
+    findings: Receiver<Finding>,
+    /// By key. Keys are not used again, so a place that is empty was followed once.
+    topics: Vec<Option<Topic>>,
+    keys: HashMap<String, TopicKey>,
+    /// Of the last record: records come in runs of one topic.
+    last: (usize, TopicKey),
+    /// librdkafka's address of each assigned topic. Emptied whenever something is unassigned, for an address may
+    /// then be given to another topic.
+    addresses: HashMap<usize, TopicKey>,
+}
+
+/// A topic that is followed.
+#[derive(Debug)]
+struct Topic {
+    name: String,
+    c_name: CString,
+    /// Assigned partitions.
+    positions: BTreeMap<i32, Position>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    /// The next offset to hand on.
+    next: i64,
+    /// The broker's end of the partition when all before it had been handed on.
+    caught_up_at: i64,
+}
+
+impl KafkaTail {
+    pub(super) fn new(queue: Arc<Queue>, commands: Sender<Command>, findings: Receiver<Finding>) -> Self {
+        Self {
+            queue,
+            commands,
+            findings,
+            topics: Vec::new(),
+            keys: HashMap::new(),
+            last: (0, TopicKey(u32::MAX)),
+            addresses: HashMap::new(),
+        }
+    }
+
+    fn topic(&mut self, key: TopicKey) -> Option<&mut Topic> {
+        self.topics.get_mut(key.0 as usize)?.as_mut()
+    }
+
+    fn command(&self, command: Command) {
+        // Discovery ends only after the tail.
+        let _ = self.commands.send(command);
+    }
+
+    /// Takes in what discovery found. Whether there was something to tell.
+    fn take_findings(&mut self, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<bool, LogError> {
+        let mut told = false;
+        while let Ok(finding) = self.findings.try_recv() {
+            match finding {
+                Finding::Missing(topic) if self.topic(topic).is_some() => {
+                    sink(TailEvent::Opened { topic, id: None, offsets: Offsets::new() });
+                }
+                Finding::Opened { topic, id, offsets } if self.topic(topic).is_some() => {
+                    self.assign(topic, &offsets)?;
+                    sink(TailEvent::Opened { topic, id: Some(id), offsets });
+                }
+                Finding::Closed(topic) if self.topic(topic).is_some() => {
+                    self.unassign(topic);
+                    sink(TailEvent::Closed(topic));
+                }
+                Finding::Moved { topic, partition, earliest, end } => {
+                    self.move_to(topic, partition, earliest, end)?;
+                    continue;
+                }
+                // Unfollowed meanwhile.
+                _ => continue,
+            }
+            told = true;
+        }
+        Ok(told)
+    }
+
+    fn assign(&mut self, key: TopicKey, offsets: &Offsets) -> Result<(), LogError> {
+        let queue = Arc::clone(&self.queue);
+        let Some(topic) = self.topic(key) else { return Ok(()) };
+        let mut list = TopicPartitionList::new();
+        for (partition, next) in offsets {
+            list.add_partition_offset(&topic.name, *partition, Offset::Offset(*next)).map_err(log_error)?;
+            topic.positions.insert(*partition, Position { next: *next, caught_up_at: -1 });
+        }
+        queue.consumer().incremental_assign(&list).map_err(log_error)
+    }
+
+    fn unassign(&mut self, key: TopicKey) {
+        let queue = Arc::clone(&self.queue);
+        let Some(topic) = self.topic(key) else { return };
+        let mut list = TopicPartitionList::new();
+        for partition in std::mem::take(&mut topic.positions).into_keys() {
+            list.add_partition(&topic.name, partition);
+        }
+        if list.count() > 0
+            && let Err(error) = queue.consumer().incremental_unassign(&list)
+        {
+            tracing::warn!(topic = topic.name, %error, "partitions could not be unassigned");
+        }
+        self.forget_addresses();
+    }
+
+    fn forget_addresses(&mut self) {
+        self.addresses.clear();
+        self.last = (0, TopicKey(u32::MAX));
+    }
+
+    /// Goes on within what a partition holds.
+    fn move_to(&mut self, key: TopicKey, partition: i32, earliest: i64, end: i64) -> Result<(), LogError> {
+        let queue = Arc::clone(&self.queue);
+        let Some(topic) = self.topic(key) else { return Ok(()) };
+        let Some(position) = topic.positions.get_mut(&partition) else { return Ok(()) };
+        if earliest < 0 {
+            self.command(Command::Reset(key, partition));
+            return Ok(());
+        }
+        let (from, name) = (position.next, topic.name.clone());
+        if from < earliest {
+            tracing::warn!(
+                topic = name,
+                partition,
+                from,
+                to = earliest,
+                "retention overtook the reader: records are lost"
+            );
+            position.next = earliest;
+        } else if from > end {
+            tracing::error!(
+                topic = name,
+                partition,
+                from,
+                to = end,
+                "the partition was cut off: going on from its end"
+            );
+            position.next = end;
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&name, partition, Offset::Offset(position.next)).map_err(log_error)?;
+        queue.consumer().incremental_unassign(&list).map_err(log_error)?;
+        self.forget_addresses();
+        queue.consumer().incremental_assign(&list).map_err(log_error)
+    }
+
+    /// The topic of a record, if it is followed.
+    fn key_of(&mut self, message: &Message<'_>) -> Option<TopicKey> {
+        let address = message.topic_address();
+        if self.last.0 == address {
+            return Some(self.last.1);
+        }
+        let key = match self.addresses.get(&address) {
+            Some(key) => *key,
+            None => {
+                let key = *self.keys.get(message.topic())?;
+                // Only an assigned topic keeps its address.
+                if self.topic(key)?.positions.is_empty() {
+                    return None;
+                }
+                self.addresses.insert(address, key);
+                key
+            }
+        };
+        self.last = (address, key);
+        Some(key)
+    }
+
+    /// Hands a record on, unless it is left over from before an unassignment.
+    fn hand_on(&mut self, message: &Message<'_>, sink: &mut dyn FnMut(TailEvent<'_>)) -> bool {
+        let Some(key) = self.key_of(message) else { return false };
+        let Some(topic) = self.topic(key) else { return false };
+        let Some(position) = topic.positions.get_mut(&message.partition()) else { return false };
+        if message.offset() < position.next {
+            return false;
+        }
+        position.next = message.offset() + 1;
+        sink(TailEvent::Record(key, message.record()));
+        true
+    }
+
+    fn caught_up(&mut self, topic: &str, partition: i32, next: i64, sink: &mut dyn FnMut(TailEvent<'_>)) -> bool {
+        let queue = Arc::clone(&self.queue);
+        let Some(&key) = self.keys.get(topic) else { return false };
+        let Some(topic) = self.topic(key) else { return false };
+        let Some(position) = topic.positions.get_mut(&partition) else { return false };
+        if next < position.next {
+            return false;
+        }
+        position.next = next;
+        position.caught_up_at = queue.high(&topic.c_name, partition).unwrap_or(-1);
+        sink(TailEvent::CaughtUp { topic: key, partition, next });
+        true
+    }
+
+    /// What an error of one partition asks for. The others go on meanwhile.
+    fn trouble(&mut self, topic: &str, partition: i32, offset: i64, code: RDKafkaErrorCode, reason: &str) {
+        let Some(&key) = self.keys.get(topic) else { return };
+        match code {
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                tracing::debug!(topic, partition, offset, reason, "the position is out of range");
+                self.command(Command::Reset(key, partition));
+            }
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition => self.command(Command::Look(key)),
+            _ => tracing::warn!(topic, partition, offset, %code, reason, "a partition can not be read; trying again"),
+        }
+    }
+}
+
+impl Tail for KafkaTail {
+    fn follow(&mut self, topic: &str) -> TopicKey {
+        if let Some(key) = self.keys.get(topic) {
+            return *key;
+        }
+        let key = TopicKey(u32::try_from(self.topics.len()).unwrap_or(u32::MAX));
+        // A name with a NUL is never found; discovery answers that it is missing.
+        let c_name = CString::new(topic).unwrap_or_default();
+        self.topics.push(Some(Topic { name: topic.into(), c_name, positions: BTreeMap::new() }));
+        self.keys.insert(topic.into(), key);
+        self.command(Command::Follow(key, topic.into()));
+        key
+    }
+
+    fn unfollow(&mut self, topic: TopicKey) {
+        self.unassign(topic);
+        if let Some(gone) = self.topics.get_mut(topic.0 as usize).and_then(Option::take) {
+            self.keys.remove(&gone.name);
+            self.command(Command::Unfollow(topic));
+        }
+    }
+
+    fn read(&mut self, wait: Duration, max: usize, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<(), LogError> {
+        let mut wait = if self.take_findings(sink)? { Duration::ZERO } else { wait };
+        let queue = Arc::clone(&self.queue);
+        let mut records = 0;
+        while records < max {
+            match queue.poll(wait) {
+                Polled::Nothing => break,
+                // A statistics event, or so: what was waited for may still come in this round.
+                Polled::Handled => continue,
+                Polled::Message(message) => records += usize::from(self.hand_on(&message, sink)),
+                Polled::End { topic, partition, next } => drop(self.caught_up(&topic, partition, next, sink)),
+                Polled::Error { code, fatal: true, reason, .. } => {
+                    return Err(LogError::Fatal(format!("the Kafka client failed: {reason} ({code})")));
+                }
+                Polled::Error { topic, partition, offset, code, reason, .. } => {
+                    self.trouble(&topic, partition, offset, code, &reason);
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        self.take_findings(sink)?;
+        Ok(())
+    }
+
+    fn waker(&self) -> Box<dyn Fn() + Send + Sync> {
+        let queue = Arc::downgrade(&self.queue);
+        Box::new(move || {
+            if let Some(queue) = queue.upgrade() {
+                queue.wake();
+            }
+        })
+    }
+
+    fn lag(&self, topic: TopicKey) -> u64 {
+        let Some(Some(topic)) = self.topics.get(topic.0 as usize) else { return 0 };
+        let behind = |(partition, position): (&i32, &Position)| {
+            let high = self.queue.high(&topic.c_name, *partition)?;
+            (high != position.caught_up_at).then(|| (high - position.next).max(0) as u64)
+        };
+        topic.positions.iter().filter_map(behind).sum()
+    }
+}
