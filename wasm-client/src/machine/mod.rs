@@ -4,102 +4,240 @@
 //! (on a clock that never goes back), then drains [`Machine::next_effect`] and does what it says, then
 //! calls [`Machine::tick`] no later than [`Machine::deadline`].
 
+mod calls;
+mod connection;
+mod echo;
+mod random;
+mod reports;
+mod subscriptions;
 mod words;
 
 use std::collections::VecDeque;
 
-use tidegate_protocol::frame::{BadFrame, ServerFrame};
+use tidegate_protocol::frame::{BadFrame, Batch, ClientFrame, Failed, Publish, ServerFrame};
+use tidegate_protocol::ids;
+
+use calls::Calls;
+use connection::Connection;
+use echo::Echoes;
+use random::Random;
+use reports::Reports;
+use subscriptions::Subscriptions;
 
 pub use words::{Arrival, Call, Dispatch, Effect, Handle, Member, Options, Outcome, Problem, State, Want};
+
+type Effects = VecDeque<Effect>;
 
 /// The client's state.
 #[derive(Debug)]
 pub struct Machine {
     options: Options,
-    effects: VecDeque<Effect>,
-    state: State,
+    random: Random,
+    effects: Effects,
+    last_id: u32,
+    /// Sessions so far; the newest one's number.
+    sessions: u32,
+    in_session: bool,
+    connection: Connection,
+    subscriptions: Subscriptions,
+    calls: Calls,
+    reports: Reports,
+    echoes: Echoes,
+}
+
+/// What the parts need of the whole for one input.
+struct Context<'m> {
+    now: u64,
+    options: &'m Options,
+    random: &'m mut Random,
+    effects: &'m mut Effects,
+    last_id: &'m mut u32,
+}
+
+/// The context, borrowed beside the machine's parts.
+macro_rules! context {
+    ($machine:ident, $now:expr) => {
+        &mut Context {
+            now: $now,
+            options: &$machine.options,
+            random: &mut $machine.random,
+            effects: &mut $machine.effects,
+            last_id: &mut $machine.last_id,
+        }
+    };
+}
+
+impl Context<'_> {
+    fn next_id(&mut self) -> u32 {
+        *self.last_id = self.last_id.wrapping_add(1);
+        *self.last_id
+    }
+
+    fn send(&mut self, frame: &ClientFrame) {
+        self.effects.push_back(Effect::Send(frame.encode()));
+    }
 }
 
 impl Machine {
     /// A machine at rest. `seed` must be unpredictable and different each time: event ids and jitter grow from it.
     pub fn new(options: Options, seed: [u64; 2]) -> Self {
-        let _ = seed;
-        Self { options, effects: VecDeque::new(), state: State::Connecting }
+        Self {
+            options,
+            random: Random::new(seed),
+            effects: Effects::new(),
+            last_id: 0,
+            sessions: 0,
+            in_session: false,
+            connection: Connection::new(),
+            subscriptions: Subscriptions::default(),
+            calls: Calls::default(),
+            reports: Reports::default(),
+            echoes: Echoes::default(),
+        }
     }
 
     /// Begins to connect.
     pub fn connect(&mut self, now: u64) {
-        let _ = now;
-        self.effects.push_back(Effect::FetchToken { ask: 0 });
+        if self.connection.is_idle() {
+            self.connection.start(context!(self, now));
+        }
+        self.go_on(now);
     }
 
     /// The token source's answer to [`Effect::FetchToken`]; an error's text is for a person.
     pub fn token(&mut self, now: u64, ask: u32, token: Result<String, String>) {
-        let _ = (now, ask, token, &self.options);
+        self.connection.token(context!(self, now), ask, token);
+        self.go_on(now);
     }
 
     /// The socket is open.
     pub fn socket_opened(&mut self, now: u64) {
-        let _ = now;
+        self.connection.socket_opened(context!(self, now));
+        self.go_on(now);
     }
 
     /// The socket is closed or could not be opened (1006 when no code is known).
     pub fn socket_closed(&mut self, now: u64, code: u16, reason: &str) {
-        let _ = (now, code, reason);
+        self.connection.socket_closed(context!(self, now), code, reason);
+        self.go_on(now);
     }
 
     /// A frame arrived, in a message of `bytes`. Answers with what to dispatch, before other effects.
+    ///
+    /// An estimate of `bytes` will do: when it is too low, a report comes later, by its timer.
     pub fn receive<V>(&mut self, now: u64, frame: ServerFrame<V>, bytes: usize) -> Option<Dispatch<V>> {
-        let _ = (now, frame, bytes);
-        None
+        if !self.connection.has_socket() {
+            return None;
+        }
+        self.connection.heard(now);
+        let mut dispatch = None;
+        match frame {
+            ServerFrame::Batch(batch) => dispatch = self.batch(now, batch, bytes),
+            ServerFrame::Welcome(welcome) => self.connection.welcome(context!(self, now), welcome),
+            // What comes before `welcome` is about the session; nothing else may.
+            ServerFrame::Error(failed) => self.failed(now, failed),
+            _ if !self.in_session => self.connection.drop_socket(context!(self, now), "a frame before welcome"),
+            ServerFrame::Subscribed(frame) => self.subscriptions.subscribed(context!(self, now), frame),
+            ServerFrame::Moved(frame) => self.subscriptions.moved(&mut self.effects, frame),
+            ServerFrame::Unsubscribed(frame) => {
+                self.subscriptions.unsubscribed(frame.id);
+            }
+            ServerFrame::Published(frame) => self.calls.published(&mut self.effects, frame),
+            ServerFrame::Refreshed(frame) => self.connection.refreshed(context!(self, now), frame),
+            ServerFrame::Ping(ping) => {
+                context!(self, now).send(&ClientFrame::Pong);
+                self.subscriptions.ping(ping);
+            }
+            ServerFrame::State(state) => self.effects.push_back(Effect::LogState { available: state.log_available }),
+            ServerFrame::Reconnect(frame) => {
+                self.report_all(now);
+                self.connection.move_after(now, frame.delay_ms);
+            }
+            ServerFrame::Ledger(report) => self.subscriptions.ledger(&mut self.effects, report),
+        }
+        self.go_on(now);
+        dispatch
     }
 
     /// What arrived was no frame.
     pub fn bad_frame(&mut self, now: u64, bad: &BadFrame) {
-        let _ = (now, bad);
+        if self.connection.has_socket() {
+            self.connection.drop_socket(context!(self, now), bad.to_string());
+        }
+        self.go_on(now);
     }
 
     /// Takes up a topic, or joins those who have.
     pub fn subscribe(&mut self, now: u64, want: Want) -> Result<Handle, Problem> {
-        let _ = (now, want);
-        Ok(Handle(0))
+        if let State::Closed(problem) = self.connection.state() {
+            return Err(problem.clone().unwrap_or_else(closed));
+        }
+        let handle = self.subscriptions.join(context!(self, now), want)?;
+        self.go_on(now);
+        Ok(handle)
     }
 
     /// Gives a handle back; the last one of a subscription ends it.
     pub fn unsubscribe(&mut self, now: u64, handle: Handle) {
-        let _ = (now, handle);
+        self.subscriptions.leave(context!(self, now), handle);
+        self.go_on(now);
     }
 
     /// Publishes an event's JSON text, whose `id` is told beside it. [`Effect::Published`] answers.
     pub fn publish(&mut self, now: u64, topic: &str, key: Option<&str>, id: &str, event: &str) -> Call {
-        let _ = (now, topic, key, id, event);
-        Call(0)
+        let cx = context!(self, now);
+        let call = Call(cx.next_id());
+        if let State::Closed(problem) = self.connection.state() {
+            let problem = problem.clone().unwrap_or_else(closed);
+            cx.effects.push_back(Effect::Published { call, result: Err(problem) });
+            return call;
+        }
+        self.echoes.remember(id);
+        let (topic, key, event) = (topic.to_owned(), key.map(str::to_owned), event.to_owned());
+        self.calls.publish(cx, Publish { id: call.0, topic, key, event, again: false });
+        self.go_on(now);
+        call
     }
 
     /// All entries of a batch were dispatched. `exceptions` names, in rising order, the ordinals that were not simply
     /// consumed. Batches of a view are told in their order.
     pub fn dispatched(&mut self, now: u64, arrival: Arrival, entries: u32, exceptions: Vec<(u32, Outcome)>) {
-        let _ = (now, arrival, entries, exceptions);
+        self.reports.dispatched(context!(self, now), arrival, entries, exceptions);
+        self.go_on(now);
     }
 
     /// A pending delivery has an outcome. What is not pending (settled, timed out, of an old session) is passed over.
-    pub fn settle(&mut self, now: u64, arrival: Arrival, ordinal: u32, outcome: Outcome) {
-        let _ = (now, arrival, ordinal, outcome);
+    pub fn settle(&mut self, now: u64, arrival: Arrival, ordinal: u32, outcome: &Outcome) {
+        // In one report a position either failed on the way or is settled.
+        if self.reports.failed_before(arrival, ordinal) {
+            self.report_all(now);
+        }
+        self.reports.settle(now, arrival, ordinal, outcome);
+        self.go_on(now);
     }
 
     /// Time has passed.
     pub fn tick(&mut self, now: u64) {
-        let _ = now;
+        self.go_on(now);
     }
 
     /// Connect now rather than after the wait: the network is back, or the page is seen again.
     pub fn wake(&mut self, now: u64) {
-        let _ = now;
+        if self.connection.is_waiting() {
+            self.connection.start(context!(self, now));
+        }
+        self.go_on(now);
     }
 
     /// Reports what there is to report and ends for good.
     pub fn close(&mut self, now: u64) {
-        let _ = now;
+        if matches!(self.connection.state(), State::Closed(_)) {
+            return;
+        }
+        self.report_all(now);
+        self.effects.push_back(Effect::Disconnect { code: 1000, reason: "closed" });
+        self.connection.end(context!(self, now), None);
+        self.go_on(now);
     }
 
     /// What to do next.
@@ -109,23 +247,94 @@ impl Machine {
 
     /// When to call [`Machine::tick`] at the latest.
     pub fn deadline(&self) -> Option<u64> {
-        None
+        let session = [self.subscriptions.deadline(), self.reports.deadline()];
+        let session = session.into_iter().filter(|_| self.in_session);
+        [self.connection.deadline(), self.calls.deadline()].into_iter().chain(session).flatten().min()
     }
 
     /// The connection's state.
     pub fn state(&self) -> &State {
-        &self.state
+        self.connection.state()
     }
 
     /// A new event id (UUID version 7).
     pub fn event_id(&mut self, now: u64) -> String {
-        let _ = now;
-        String::new()
+        ids::uuid_v7(now, self.random.bytes())
     }
 
     /// Whether an event of this id was published here lately (among the last 1,000).
     pub fn is_echo(&self, id: &str) -> bool {
-        let _ = id;
-        false
+        self.echoes.contains(id)
     }
+
+    fn batch<V>(&mut self, now: u64, batch: Batch<V>, bytes: usize) -> Option<Dispatch<V>> {
+        match self.subscriptions.batch(batch.view, batch.seq, batch.cursor) {
+            Ok((topic, members)) => {
+                let arrival =
+                    Arrival { session: self.sessions, view: batch.view, seq: batch.seq, bytes: bytes as u64 };
+                Some(Dispatch { arrival, topic, members, entries: batch.entries })
+            }
+            Err(what) => {
+                self.connection.drop_socket(context!(self, now), what);
+                None
+            }
+        }
+    }
+
+    fn failed(&mut self, now: u64, failed: Failed) {
+        let id = failed.id;
+        let about_subscription = self.subscriptions.failed(context!(self, now), &failed);
+        let problem = failed.into();
+        if about_subscription || id.is_some_and(|id| self.calls.failed(&mut self.effects, id, &problem)) {
+            return;
+        }
+        self.connection.failed(context!(self, now), id, problem);
+    }
+
+    /// What every input ends with: what is due by time, what follows from a session's beginning or end,
+    /// and what is due because of the input.
+    fn go_on(&mut self, now: u64) {
+        self.connection.tick(context!(self, now));
+        if self.in_session != self.connection.is_open() {
+            self.in_session = self.connection.is_open();
+            if self.in_session { self.begin(now) } else { self.lost() }
+        }
+        if let State::Closed(problem) = self.connection.state() {
+            let problem = problem.clone().unwrap_or_else(closed);
+            self.subscriptions.close(&mut self.effects, &problem);
+            self.calls.close(&mut self.effects);
+        }
+        self.calls.tick(now, &mut self.effects);
+        if self.in_session {
+            self.subscriptions.ask(context!(self, now));
+            self.reports.tick(now, &mut self.effects);
+            if let Some(report) = self.reports.due(now) {
+                context!(self, now).send(&ClientFrame::Report(report));
+            }
+        }
+    }
+
+    fn begin(&mut self, now: u64) {
+        let State::Open(welcome) = self.connection.state() else { return };
+        let limits = welcome.limits;
+        self.sessions += 1;
+        self.reports.begin(self.sessions, limits);
+        self.calls.begin(context!(self, now), limits);
+    }
+
+    fn lost(&mut self) {
+        self.reports.lost();
+        self.subscriptions.lost();
+        self.calls.lost(&mut self.effects);
+    }
+
+    fn report_all(&mut self, now: u64) {
+        if let Some(report) = self.reports.take().filter(|_| self.in_session) {
+            context!(self, now).send(&ClientFrame::Report(report));
+        }
+    }
+}
+
+fn closed() -> Problem {
+    Problem::own("closed", "the client was closed").forever()
 }

@@ -1,0 +1,126 @@
+//! Publishes and their answers.
+//!
+//! What was sent and not answered when the socket broke is `outcome_unknown` and not sent again: it may be on
+//! the log. What was never sent waits for a session, a while and within bounds.
+
+use std::collections::VecDeque;
+
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::frame::{ClientFrame, Limits, Publish, Published};
+
+use super::words::{Call, Effect, Problem};
+use super::{Context, Effects};
+
+/// How long a publish waits for a session.
+const QUEUE_MS: u64 = 10_000;
+/// How long it then waits for its answer.
+const ANSWER_MS: u64 = 30_000;
+const QUEUED_CALLS: usize = 256;
+const QUEUED_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    queued: VecDeque<(Publish, u64)>,
+    queued_bytes: usize,
+    sent: VecDeque<(u32, u64)>,
+    limits: Option<Limits>,
+}
+
+impl Calls {
+    /// Sends the publish if there is a session, else keeps it for the next.
+    pub(super) fn publish(&mut self, cx: &mut Context<'_>, publish: Publish) {
+        if self.limits.is_some() {
+            return self.send(cx, &publish);
+        }
+        if self.queued.len() == QUEUED_CALLS || self.queued_bytes + publish.event.len() > QUEUED_BYTES {
+            return refuse(cx.effects, publish.id, not_connected());
+        }
+        self.queued_bytes += publish.event.len();
+        self.queued.push_back((publish, cx.now));
+    }
+
+    /// A session is open.
+    pub(super) fn begin(&mut self, cx: &mut Context<'_>, limits: Limits) {
+        self.limits = Some(limits);
+        self.queued_bytes = 0;
+        for (publish, _) in std::mem::take(&mut self.queued) {
+            self.send(cx, &publish);
+        }
+    }
+
+    /// The session is over.
+    pub(super) fn lost(&mut self, effects: &mut Effects) {
+        self.limits = None;
+        for (id, _) in self.sent.drain(..) {
+            refuse(effects, id, outcome_unknown());
+        }
+    }
+
+    /// There will be no session any more.
+    pub(super) fn close(&mut self, effects: &mut Effects) {
+        for (publish, _) in self.queued.drain(..) {
+            refuse(effects, publish.id, not_connected());
+        }
+    }
+
+    pub(super) fn published(&mut self, effects: &mut Effects, published: Published) {
+        if self.take(published.id) {
+            effects.push_back(Effect::Published { call: Call(published.id), result: Ok(published) });
+        }
+    }
+
+    /// An error answers the frame `id`; says whether that was a publish.
+    pub(super) fn failed(&mut self, effects: &mut Effects, id: u32, problem: &Problem) -> bool {
+        let ours = self.take(id);
+        if ours {
+            refuse(effects, id, problem.clone());
+        }
+        ours
+    }
+
+    pub(super) fn tick(&mut self, now: u64, effects: &mut Effects) {
+        while let Some((publish, _)) = self.queued.pop_front_if(|(_, since)| now >= *since + QUEUE_MS) {
+            self.queued_bytes -= publish.event.len();
+            refuse(effects, publish.id, not_connected());
+        }
+        while let Some((id, _)) = self.sent.pop_front_if(|(_, since)| now >= *since + ANSWER_MS) {
+            refuse(effects, id, outcome_unknown());
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<u64> {
+        let queued = self.queued.front().map(|(_, since)| since + QUEUE_MS);
+        let sent = self.sent.front().map(|(_, since)| since + ANSWER_MS);
+        queued.into_iter().chain(sent).min()
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, publish: &Publish) {
+        let id = publish.id;
+        let size = publish.event.len() as u64;
+        let frame = ClientFrame::Publish(publish.clone()).encode();
+        // A frame beyond the limit would end the session for good.
+        if self.limits.is_some_and(|limits| size > limits.event_bytes || frame.len() as u64 > limits.frame_bytes) {
+            let problem = Problem::known(ErrorCode::EventTooLarge, "the event is larger than the bridge accepts");
+            return refuse(cx.effects, id, problem);
+        }
+        self.sent.push_back((id, cx.now));
+        cx.effects.push_back(Effect::Send(frame));
+    }
+
+    fn take(&mut self, id: u32) -> bool {
+        let found = self.sent.iter().position(|&(sent, _)| sent == id);
+        found.is_some_and(|at| self.sent.remove(at).is_some())
+    }
+}
+
+fn refuse(effects: &mut Effects, id: u32, problem: Problem) {
+    effects.push_back(Effect::Published { call: Call(id), result: Err(problem) });
+}
+
+fn not_connected() -> Problem {
+    Problem::own("not_connected", "there is no session to publish in; the event was not sent")
+}
+
+fn outcome_unknown() -> Problem {
+    Problem::known(ErrorCode::OutcomeUnknown, "no answer came: the event may or may not be on the log")
+}
