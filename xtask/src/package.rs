@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use wasm_bindgen_cli_support::Bindgen;
 
 /// Writes `target/npm/tidegate-client/` and the tarball beside it.
-pub fn package(root: &Path) -> anyhow::Result<()> {
+pub(crate) fn package(root: &Path) -> anyhow::Result<()> {
     let out = root.join("target/npm/tidegate-client");
     match fs::remove_dir_all(&out) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -22,7 +22,7 @@ pub fn package(root: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes the package's files into `out`; needs no Node.js.
-pub fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
+pub(crate) fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
     let sources = root.join("wasm-client/npm");
     wasm(root, "tidegate-client", &["bus"], out)?;
     for entry in fs::read_dir(sources.join("src"))? {
@@ -39,12 +39,12 @@ pub fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
 }
 
 /// The tarball that [`package`] writes.
-pub fn tarball(root: &Path) -> PathBuf {
+pub(crate) fn tarball(root: &Path) -> PathBuf {
     root.join(format!("target/npm/tidegate-client-{}.tgz", env!("CARGO_PKG_VERSION")))
 }
 
 /// Bytes of what a browser loads of the package in `dir`: each script and module, brotli 11.
-pub fn size(dir: &Path) -> anyhow::Result<u64> {
+pub(crate) fn size(dir: &Path) -> anyhow::Result<u64> {
     let mut total = 0;
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -60,7 +60,7 @@ pub fn size(dir: &Path) -> anyhow::Result<u64> {
 }
 
 /// Builds a crate for the browser and writes `<crate_name>.js` and `<crate_name>_bg.wasm` into `out`.
-pub fn wasm(root: &Path, package: &str, features: &[&str], out: &Path) -> anyhow::Result<()> {
+pub(crate) fn wasm(root: &Path, package: &str, features: &[&str], out: &Path) -> anyhow::Result<()> {
     const TARGET: &str = "wasm32-unknown-unknown";
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
@@ -71,12 +71,12 @@ pub fn wasm(root: &Path, package: &str, features: &[&str], out: &Path) -> anyhow
     }
     run(build.current_dir(root))?;
     // A library's file has underscores, a program's the package's own name.
-    let built = root.join("target").join(TARGET).join("wasm");
+    let directory = root.join("target").join(TARGET).join("wasm");
     let name = package.replace('-', "_");
-    let module = [built.join(format!("{package}.wasm")), built.join(format!("{name}.wasm"))]
+    let module = [directory.join(format!("{package}.wasm")), directory.join(format!("{name}.wasm"))]
         .into_iter()
         .find(|path| path.exists())
-        .with_context(|| format!("cargo built no module of {package} in {}", built.display()))?;
+        .with_context(|| format!("cargo built no module of {package} in {}", directory.display()))?;
     Bindgen::new()
         .input_path(module)
         .web(true)?
@@ -89,7 +89,7 @@ pub fn wasm(root: &Path, package: &str, features: &[&str], out: &Path) -> anyhow
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("{:?} can not be started", command.get_program()))?;
+    let status = command.status().with_context(|| format!("{command:?} can not be started"))?;
     ensure!(status.success(), "{command:?} ended with {status}");
     Ok(())
 }

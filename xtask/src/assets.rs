@@ -1,0 +1,114 @@
+//! What the bridge serves to browsers: built into one directory, and only when something it is made of changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::checksum::Checksum;
+use crate::{package, process};
+
+/// The directory that `tidegate` is given: `client/`, `dashboard/` and `demo/`.
+const ASSETS: &str = "target/assets";
+
+/// What the client is made of.
+const CLIENT: &[&str] =
+    &["Cargo.lock", "Cargo.toml", "protocol/Cargo.toml", "protocol/src", "wasm-client", "xtask/src/package.rs"];
+
+/// The bridge, built as the tests build it.
+pub(crate) fn bridge() -> anyhow::Result<PathBuf> {
+    // No `--package`: see `test::steps` on which packages cargo is asked for.
+    process::run(process::cargo().args(["build", "--locked", "--bin", "tidegate"]))?;
+    Ok(std::path::absolute("target/debug/tidegate")?)
+}
+
+/// Builds the assets that are not as new as their sources.
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
+    let root = std::env::current_dir()?;
+    let assets = root.join(ASSETS);
+    fresh("client", CLIENT, |out| package::files(&root, out))?;
+    fresh("dashboard", &[CLIENT, &["dashboard"]].concat(), |out| {
+        package::wasm(&root, "tidegate-dashboard", &[], out)?;
+        copy(Path::new("dashboard/static"), out)
+    })?;
+    fresh("demo", &["examples/demo"], |out| copy(Path::new("examples/demo"), out))?;
+    Ok(assets)
+}
+
+/// The npm package as it is published, made anew only when something it is made of changed.
+pub(crate) fn tarball() -> anyhow::Result<PathBuf> {
+    let root = std::env::current_dir()?;
+    let tarball = package::tarball(&root);
+    let stamp = PathBuf::from("target/npm/stamp");
+    let sources = fingerprint(CLIENT)?;
+    if !tarball.is_file() || fs::read_to_string(&stamp).ok().as_deref() != Some(&sources) {
+        package::package(&root)?;
+        fs::write(stamp, sources)?;
+    }
+    Ok(tarball)
+}
+
+/// Makes one directory of the assets, unless what it was made of is as it was.
+fn fresh(name: &str, sources: &[&str], make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let out = std::path::absolute(Path::new(ASSETS).join(name))?;
+    let stamp = out.with_extension("stamp");
+    let sources = fingerprint(sources)?;
+    if fs::read_to_string(&stamp).ok().as_deref() == Some(&sources) {
+        println!("      {name} is up to date");
+        return Ok(());
+    }
+    println!("      {name}");
+    if out.is_dir() {
+        fs::remove_dir_all(&out)?;
+    }
+    fs::create_dir_all(&out)?;
+    make(&out).with_context(|| format!("the browser's {name}"))?;
+    // Written last: what was begun and not finished is made again.
+    Ok(fs::write(stamp, sources)?)
+}
+
+/// A checksum of the names and contents of all files below some paths.
+fn fingerprint(paths: &[&str]) -> anyhow::Result<String> {
+    let mut checksum = Checksum::default();
+    for path in paths {
+        add(&mut checksum, Path::new(path))?;
+    }
+    Ok(checksum.finish())
+}
+
+fn add(checksum: &mut Checksum, path: &Path) -> anyhow::Result<()> {
+    if path.is_dir() {
+        for entry in children(path)? {
+            add(checksum, &entry)?;
+        }
+        return Ok(());
+    }
+    let content = fs::read(path).with_context(|| format!("{} is missing", path.display()))?;
+    checksum.add(path.as_os_str().as_encoded_bytes());
+    checksum.add((content.len() as u64).to_le_bytes());
+    checksum.add(content);
+    Ok(())
+}
+
+/// What a directory holds, in order; not what npm put there, nor the tests.
+fn children(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut children = fs::read_dir(directory)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .filter(|path| path.as_ref().is_ok_and(|path| !path.ends_with("node_modules") && !path.ends_with("npm/test")))
+        .collect::<Result<Vec<_>, _>>()?;
+    children.sort_unstable();
+    Ok(children)
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for path in children(from)? {
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            fs::copy(&path, target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! `cargo xtask`: the project's own commands. `cargo xtask help` lists them.
+
+mod assets;
+mod checksum;
+mod dev;
+mod package;
+mod process;
+mod soak;
+mod test;
+mod tidy;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = false)]
+enum Task {
+    /// Builds everything and starts a bridge with demo topics, tenants, pages and dashboard.
+    Dev(dev::Options),
+    /// Sets up what the tests need, then runs all of them.
+    Test(test::Options),
+    /// Builds the npm package into target/npm.
+    Package,
+    /// Checks the rules of this tree that compilers don't: import walls, file heads, documents.
+    Tidy,
+    /// Runs the property tests with many more cases, and the end-to-end tests again and again.
+    Soak(soak::Options),
+}
+
+fn main() -> ExitCode {
+    let root = root();
+    // Everything below, and every command it runs, works with paths from the workspace's root.
+    let result = std::env::set_current_dir(&root).map_err(anyhow::Error::from).and_then(|()| match Task::parse() {
+        Task::Dev(options) => dev::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Package => package::package(&root),
+        Task::Tidy => tidy::run(),
+        Task::Soak(options) => soak::run(&options),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or_else(|| here.to_path_buf(), Path::to_path_buf)
+}

@@ -1,0 +1,194 @@
+//! The steps, quick ones first.
+//!
+//! Cargo is always asked for the same set of packages (the workspace's default members) and only the kinds of
+//! targets differ: another set would unify other features, and build the heavy dependencies once more.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::Tally;
+use crate::process;
+use crate::tools::{Tool, Tools, find};
+use crate::{assets, tidy};
+
+/// One step of the run.
+pub(super) struct Step {
+    /// Its name on the command line.
+    pub(super) name: &'static str,
+    /// What it does, in a few words.
+    pub(super) about: &'static str,
+    /// Whether it belongs to `--quick`.
+    pub(super) quick: bool,
+    /// What the machine must have for it.
+    pub(super) tools: &'static [Tool],
+    /// Does it.
+    pub(super) run: fn(&Tools) -> anyhow::Result<Tally>,
+}
+
+/// Everything that is tested.
+pub(super) const STEPS: &[Step] = &[
+    Step { name: "fmt", about: "every Rust file is formatted", quick: true, tools: &[], run: fmt },
+    Step { name: "tidy", about: "the tree keeps its own rules", quick: true, tools: &[], run: tidiness },
+    Step { name: "deny", about: "licences, bans and sources of dependencies", quick: false, tools: &[], run: deny },
+    Step {
+        name: "clippy",
+        about: "no warnings, natively and for the browser",
+        quick: false,
+        tools: &[Tool::Compiler, Tool::Wasm],
+        run: clippy,
+    },
+    Step {
+        name: "unit",
+        about: "unit tests of every crate",
+        quick: true,
+        tools: &[Tool::Compiler],
+        run: |tools| cargo_test(tools, &["--lib", "--bins"]),
+    },
+    Step {
+        name: "doc",
+        about: "examples in the documentation",
+        quick: false,
+        tools: &[Tool::Compiler],
+        run: |tools| cargo_test(tools, &["--doc"]),
+    },
+    Step {
+        name: "rustdoc",
+        about: "the documentation builds without warnings",
+        quick: false,
+        tools: &[Tool::Compiler],
+        run: rustdoc,
+    },
+    Step {
+        name: "client",
+        about: "the packed npm package, in Node.js, bundlers and Chromium",
+        quick: false,
+        tools: &[Tool::Compiler, Tool::Wasm, Tool::Node, Tool::Chromium],
+        run: client,
+    },
+    Step {
+        name: "e2e",
+        about: "the bridge with real Kafka",
+        quick: false,
+        tools: &[Tool::Compiler, Tool::Wasm, Tool::Kafka, Tool::Kcat, Tool::Python],
+        run: e2e,
+    },
+    Step {
+        name: "browser",
+        about: "the bridge with real Kafka and real Chromium",
+        quick: false,
+        tools: &[Tool::Compiler, Tool::Wasm, Tool::Kafka, Tool::Node, Tool::Chromium, Tool::Kcat, Tool::Python],
+        run: browser,
+    },
+];
+
+/// The names of all steps.
+pub(super) fn names() -> Vec<&'static str> {
+    STEPS.iter().map(|step| step.name).collect()
+}
+
+fn fmt(_: &Tools) -> anyhow::Result<Tally> {
+    check(process::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn tidiness(_: &Tools) -> anyhow::Result<Tally> {
+    tidy::run().map(|()| Tally::PASSED)
+}
+
+fn deny(_: &Tools) -> anyhow::Result<Tally> {
+    if find("cargo-deny").is_none() {
+        println!("skipped: cargo-deny is not installed (`cargo install --locked cargo-deny`)");
+        return Ok(Tally::default());
+    }
+    // Advisories need a database from outside the package registries: they are asked for by hand.
+    check(process::cargo().args(["deny", "--all-features", "check", "licenses", "bans", "sources"]))
+}
+
+fn clippy(_: &Tools) -> anyhow::Result<Tally> {
+    let clippy = || {
+        let mut command = process::cargo();
+        command.args(["clippy", "--locked"]);
+        command
+    };
+    let mut tally = check(clippy().args(["--all-targets", "--", "-D", "warnings"]))?;
+    // Both in one call: the browser's crates share their dependencies.
+    let packages = ["-p", "tidegate-dashboard", "-p", "tidegate-client"];
+    let target = ["--target", "wasm32-unknown-unknown"];
+    tally += check(clippy().args(packages).args(target).args([
+        "--features",
+        "tidegate-client/bus",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    Ok(tally)
+}
+
+fn rustdoc(_: &Tools) -> anyhow::Result<Tally> {
+    let mut command = process::cargo();
+    command.args(["doc", "--locked", "--no-deps", "--document-private-items"]);
+    check(command.env("RUSTDOCFLAGS", "-D warnings --allow rustdoc::private_intra_doc_links"))
+}
+
+fn client(tools: &Tools) -> anyhow::Result<Tally> {
+    let tarball = assets::tarball()?;
+    npm_test(tools, "wasm-client/npm/test", &[("TIDEGATE_TARBALL", tarball)])
+}
+
+fn e2e(tools: &Tools) -> anyhow::Result<Tally> {
+    let built = build()?;
+    let mut command = process::cargo();
+    tools.apply(&mut command);
+    // Integration tests of all crates. One at a time: each starts brokers, and two cores are soon full.
+    command.envs(built).args(["test", "--locked", "--no-fail-fast", "--test", "*", "--", "--test-threads=1"]);
+    counted(&mut command)
+}
+
+fn browser(tools: &Tools) -> anyhow::Result<Tally> {
+    npm_test(tools, "tests/e2e", &build()?)
+}
+
+/// Builds what end-to-end tests run against; the variables that tell them where it is.
+fn build() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    Ok(vec![("TIDEGATE_BIN", assets::bridge()?), ("TIDEGATE_ASSETS", assets::build()?)])
+}
+
+/// `npm ci` and `node --test` in a directory.
+fn npm_test(tools: &Tools, directory: &str, variables: &[(&'static str, PathBuf)]) -> anyhow::Result<Tally> {
+    let node = |program: &str| {
+        let mut command = Command::new(program);
+        tools.apply(&mut command);
+        command.current_dir(directory);
+        command.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1").envs(variables.iter().cloned());
+        command
+    };
+    process::run(node("npm").args(["ci", "--no-audit", "--no-fund"]))
+        .with_context(|| format!("dependencies of {directory}"))?;
+    let mut tests: Vec<_> = std::fs::read_dir(directory)?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".test.mjs") || name.ends_with(".test.js"))
+        .collect();
+    tests.sort_unstable();
+    let mut command = node("node");
+    command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(tests);
+    counted(&mut command)
+}
+
+fn cargo_test(tools: &Tools, targets: &[&str]) -> anyhow::Result<Tally> {
+    let mut command = process::cargo();
+    tools.apply(&mut command);
+    counted(command.args(["test", "--locked", "--no-fail-fast"]).args(targets))
+}
+
+/// A command that either succeeds or fails: one check.
+fn check(command: &mut Command) -> anyhow::Result<Tally> {
+    process::run(command).map(|()| Tally::PASSED)
+}
+
+/// A test runner, whose own counts are taken.
+fn counted(command: &mut Command) -> anyhow::Result<Tally> {
+    println!("$ {}", process::shown(command));
+    let (status, output) = process::watch(command)?;
+    Ok(Tally::of(&output, status.success()))
+}
