@@ -223,7 +223,8 @@ impl Policy {
         let speaks = |grant: &Grant| grant.allow.contains(&action) && grant.topics.iter().any(|t| t.matches(topic));
         let granted = self.grants_of(principal).any(speaks);
         // Looked up in any case, so that the time taken does not tell either.
-        self.topics.get(topic).filter(|_| granted).ok_or(Denied)
+        let possible = |rule: &&TopicRule| action != Action::Publish || rule.publishable;
+        self.topics.get(topic).filter(possible).filter(|_| granted).ok_or(Denied)
     }
 
     fn grants_of<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = &'a Grant> {

@@ -15,6 +15,8 @@ pub struct TopicRule {
     pub physical: PhysicalName,
     /// Its events are of no tenant: whoever is granted the topic sees all of them.
     pub public: bool,
+    /// Whether events may be put on it through the bridge at all; then grants decide.
+    pub publishable: bool,
 }
 
 /// What a logical topic is called on the log; `{tenant}` stands for the tenant.

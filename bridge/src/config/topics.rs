@@ -1,0 +1,335 @@
+//! `[topics.NAME]`: what topics there are, how they lie on the log, and whose events they hold.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidegate_gate::{PhysicalName, TopicRule};
+use tidegate_protocol::ids;
+
+use super::problem::Place;
+use super::section::{self, Section};
+
+/// `[topics]`, by logical name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Topics(BTreeMap<Arc<str>, Topic>);
+
+/// `[topics.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Logical name.
+    pub name: Arc<str>,
+    /// What it is called on the log.
+    pub physical: PhysicalName,
+    /// The one place that says whose an event is. `None`: the topic is public, and nobody's.
+    pub tenant: Option<TenantFrom>,
+    /// What keys look like.
+    pub key: KeyForm,
+    /// How records are read.
+    pub format: Format,
+}
+
+/// The one source of an event's tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantFrom {
+    /// `{tenant}` in the topic's physical name.
+    Name,
+    /// A header of this name.
+    Header(Arc<str>),
+    /// The key: with [`KeyForm::TenantKey`] what stands before its first `/`, else all of it.
+    Key,
+    /// The envelope's `tenant_id`; with CloudEvents its extension `tenantid`.
+    Envelope,
+    /// A place in a JSON record.
+    Member(JsonPointer),
+}
+
+/// What a topic's keys look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyForm {
+    /// As producers choose.
+    #[default]
+    Plain,
+    /// `tenant/key`: tenants that share a topic can not compact or reorder each other's events.
+    TenantKey,
+}
+
+/// How a topic's records are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// Tidegate's envelope.
+    Envelope,
+    /// Any JSON.
+    Json(JsonFormat),
+    /// CloudEvents, binary and structured.
+    CloudEvents,
+}
+
+/// `[topics.NAME.json]`: where an envelope's members come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonFormat {
+    /// `type`
+    pub event_type: TypeFrom,
+    /// `id`; without it, one made of the record's position.
+    pub id: Option<JsonPointer>,
+    /// What the event's key is; without it, the record's.
+    pub key: Option<JsonPointer>,
+    /// `timestamp`; without it, the record's.
+    pub timestamp: Option<JsonPointer>,
+    /// `correlation_id`; without it, the `id`.
+    pub correlation_id: Option<JsonPointer>,
+}
+
+/// Where a JSON record's event type comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypeFrom {
+    /// It is always this one.
+    Constant(Arc<str>),
+    /// A place in the record.
+    Member(JsonPointer),
+}
+
+/// A JSON pointer (RFC 6901) to a place below the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonPointer(Arc<str>);
+
+impl JsonPointer {
+    /// The pointer's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The names on the way, unescaped.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        self.0.split('/').skip(1).map(|word| word.replace("~1", "/").replace("~0", "~"))
+    }
+}
+
+impl std::str::FromStr for JsonPointer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let escapes = text.match_indices('~').all(|(at, _)| matches!(text.as_bytes().get(at + 1), Some(b'0' | b'1')));
+        if text.len() < 2 || !text.starts_with('/') || !escapes {
+            return Err("is no JSON pointer such as /order/id".to_owned());
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl Topics {
+    /// The topic of a logical name.
+    pub fn get(&self, name: &str) -> Option<&Topic> {
+        self.0.get(name)
+    }
+
+    /// All topics, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Topic> {
+        self.0.values()
+    }
+}
+
+impl Topic {
+    /// Whether its events are nobody's, and shown to whoever is granted the topic.
+    pub fn public(&self) -> bool {
+        self.tenant.is_none()
+    }
+
+    /// Whether several tenants' events lie side by side in one physical topic.
+    pub fn shared(&self) -> bool {
+        !self.physical.per_tenant()
+    }
+
+    /// Whether pages may be granted to put events on it: an envelope must be what it holds.
+    pub fn publishable(&self) -> bool {
+        self.format == Format::Envelope && (!self.shared() || self.key == KeyForm::TenantKey)
+    }
+
+    pub(super) fn rule(&self) -> TopicRule {
+        TopicRule {
+            name: self.name.clone(),
+            physical: self.physical.clone(),
+            public: self.public(),
+            publishable: self.publishable(),
+        }
+    }
+}
+
+/// A topic and where it stands, for what is checked across sections.
+pub(super) type Placed = (Topic, Place);
+
+pub(super) fn read(section: Section<'_>) -> Vec<Placed> {
+    let topics = section.sections();
+    topics.into_iter().filter_map(|(name, inner)| read_topic(name, inner)).collect()
+}
+
+pub(super) fn collect(topics: Vec<Placed>) -> Topics {
+    Topics(topics.into_iter().map(|(topic, _)| (topic.name.clone(), topic)).collect())
+}
+
+fn read_topic(name: &str, mut section: Section<'_>) -> Option<Placed> {
+    if !ids::is_topic(name) {
+        section.problem_here("a topic's name is words of letters, digits, '_' or '-', with dots between");
+    } else if name.starts_with("_tidegate") {
+        section.problem_here("names that begin with _tidegate are the bridge's own");
+    }
+    let physical = match section.has("physical") {
+        true => section.parsed("physical"),
+        false => {
+            section.node("physical");
+            name.parse().ok()
+        }
+    };
+    let public = section.flag("public").unwrap_or(false);
+    let key = section.choice("key", &[("plain", KeyForm::Plain), ("tenant/key", KeyForm::TenantKey)]);
+    let format = read_format(&mut section);
+    let tenant = read_tenant(&mut section, physical.as_ref(), public, format.as_ref());
+    let place = section.place().clone();
+    section.finish();
+    let topic = Topic {
+        name: name.into(),
+        physical: physical?,
+        tenant: if public { None } else { Some(tenant?) },
+        key: key.unwrap_or_default(),
+        format: format?,
+    };
+    Some((topic, place))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum FormatName {
+    Envelope,
+    Json,
+    CloudEvents,
+}
+
+fn read_format(section: &mut Section<'_>) -> Option<Format> {
+    let names =
+        [("envelope", FormatName::Envelope), ("json", FormatName::Json), ("cloudevents", FormatName::CloudEvents)];
+    let wrong = section.has("format");
+    let name = section.choice("format", &names).or_else(|| (!wrong).then_some(FormatName::Envelope));
+    let has_json = section.has("json");
+    let json = section.section("json");
+    match name? {
+        FormatName::Json => match json {
+            Some(json) => read_json(json).map(Format::Json),
+            None => {
+                if !has_json {
+                    section.problem("json", "format = \"json\" needs json.type: a type, or a pointer to one");
+                }
+                None
+            }
+        },
+        other => {
+            if has_json {
+                section.problem("json", "is of use with format = \"json\" only");
+            }
+            Some(if other == FormatName::Envelope { Format::Envelope } else { Format::CloudEvents })
+        }
+    }
+}
+
+fn read_json(mut section: Section<'_>) -> Option<JsonFormat> {
+    if !section.has("type") {
+        section.problem("type", "is needed: a type such as \"order.changed\", or a pointer such as \"/kind\"");
+    }
+    let event_type = section.read("type", |value| match section::text(value)? {
+        pointer if pointer.starts_with('/') => section::parsed(pointer).map(TypeFrom::Member),
+        name if ids::is_event_type(name) => Ok(TypeFrom::Constant(name.into())),
+        name => Err(format!("{name:?} is neither an event type (words with dots between) nor a pointer")),
+    });
+    let format =
+        [section.parsed("id"), section.parsed("key"), section.parsed("timestamp"), section.parsed("correlation_id")];
+    section.finish();
+    let [id, key, timestamp, correlation_id] = format;
+    Some(JsonFormat { event_type: event_type?, id, key, timestamp, correlation_id })
+}
+
+#[derive(Clone, Copy)]
+enum FromName {
+    Name,
+    Header,
+    Key,
+    Envelope,
+}
+
+fn read_tenant(
+    section: &mut Section<'_>,
+    physical: Option<&PhysicalName>,
+    public: bool,
+    format: Option<&Format>,
+) -> Option<TenantFrom> {
+    let per_tenant = physical.is_some_and(PhysicalName::per_tenant);
+    let given = section.has("tenant");
+    let mut tenant = section.section_or_empty("tenant");
+    let names = [
+        ("name", FromName::Name),
+        ("header", FromName::Header),
+        ("key", FromName::Key),
+        ("envelope", FromName::Envelope),
+    ];
+    let stated = tenant.choice("from", &names);
+    let (has_from, has_header, has_pointer) = (tenant.has("from"), tenant.has("header"), tenant.has("pointer"));
+    let header = tenant.read("header", |value| match section::text(value)? {
+        "" => Err("must name a header".to_owned()),
+        name => Ok(Arc::<str>::from(name)),
+    });
+    let pointer = tenant.parsed::<JsonPointer>("pointer");
+    if public {
+        if given || per_tenant {
+            section.problem(
+                "public",
+                "a public topic belongs to no tenant: it has neither tenant.from nor {tenant} in its name",
+            );
+        }
+        tenant.finish();
+        return None;
+    }
+    let from = match stated {
+        Some(from) => from,
+        None if has_from => {
+            tenant.finish();
+            return None;
+        }
+        None if has_header => FromName::Header,
+        None if per_tenant => FromName::Name,
+        None => {
+            let problem = "must say whose the events are: \"name\", \"header\", \"key\" or \"envelope\"";
+            if physical.is_some() {
+                tenant.problem("from", problem);
+            }
+            tenant.finish();
+            return None;
+        }
+    };
+    if has_header && !matches!(from, FromName::Header) {
+        tenant.problem("header", "is of use with from = \"header\" only: a topic has one source of the tenant");
+    }
+    let json = matches!(format, Some(Format::Json(_)));
+    if has_pointer && !(json && matches!(from, FromName::Envelope)) {
+        tenant.problem("pointer", "is of use with format = \"json\" and from = \"envelope\" only");
+    }
+    let source = match from {
+        FromName::Name => {
+            if !per_tenant && physical.is_some() {
+                tenant.problem("from", "\"name\" needs {tenant} in physical, such as \"{tenant}.orders\"");
+            }
+            Some(TenantFrom::Name)
+        }
+        FromName::Header => {
+            if !has_header {
+                tenant.problem("header", "must name the header that holds the tenant");
+            }
+            header.map(TenantFrom::Header)
+        }
+        FromName::Key => Some(TenantFrom::Key),
+        FromName::Envelope if json => {
+            if !has_pointer {
+                tenant.problem("pointer", "must say where in the JSON the tenant stands, such as \"/tenant_id\"");
+            }
+            pointer.map(TenantFrom::Member)
+        }
+        FromName::Envelope => Some(TenantFrom::Envelope),
+    };
+    tenant.finish();
+    source
+}
