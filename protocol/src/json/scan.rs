@@ -57,13 +57,14 @@ pub fn members_within<'a>(text: &'a str, outer: u32, into: &mut Vec<Member<'a>>)
     }
     loop {
         scan.space();
-        let name = scan.string()?;
+        let (name, escaped) = scan.string()?;
         scan.space();
         scan.expect(b':', "expected ':'")?;
         scan.space();
         let at = scan.at;
         scan.value(outer + 1)?;
-        into.push(Member { name: unescape(name), value: &text[at..scan.at], at });
+        let name = if escaped { unescape(name) } else { Cow::Borrowed(name) };
+        into.push(Member { name, value: &text[at..scan.at], at });
         scan.space();
         if scan.take(b',') {
             continue;
@@ -276,18 +277,22 @@ impl<'a> Scan<'a> {
         self.at - from
     }
 
-    /// Passes over a string and returns what stands between its quotes, still escaped.
-    fn string(&mut self) -> Result<&'a str, Malformed> {
+    /// Passes over a string and returns what stands between its quotes, and whether there are escapes in it.
+    fn string(&mut self) -> Result<(&'a str, bool), Malformed> {
         self.expect(b'"', "expected a string")?;
         let from = self.at;
+        let mut escaped = false;
         loop {
             self.plain();
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(&self.text[from..self.at - 1]);
+                    return Ok((&self.text[from..self.at - 1], escaped));
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
                 Some(0..=0x1f) => return self.fail("a control character must be escaped"),
                 Some(_) => self.at += 1,
                 None => return self.fail("a string without end"),
