@@ -2,11 +2,11 @@
 
 /// Whether `text` is a hyphenated UUID of any version.
 pub fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+    let bytes = text.as_bytes();
+    // Counted without a way out of the loop: so it is done many bytes at a time.
+    bytes.len() == 36
+        && [8, 13, 18, 23].iter().all(|&at| bytes[at] == b'-')
+        && bytes.iter().map(|byte| u8::from(byte.is_ascii_hexdigit())).sum::<u8>() == 32
 }
 
 /// Whether `text` is a tenant: `[A-Za-z0-9_-]{1,64}`.
@@ -16,12 +16,22 @@ pub fn is_tenant(text: &str) -> bool {
 
 /// Whether `text` is an event type: words joined by dots, at least two of them, 255 bytes at most.
 pub fn is_event_type(text: &str) -> bool {
-    text.len() <= 255 && text.contains('.') && text.split('.').all(|word| !word.is_empty() && word.bytes().all(is_word))
+    text.contains('.') && is_words(text, 255)
 }
 
 /// Whether `text` is a logical topic name: words joined by dots, or one word; 200 bytes at most.
 pub fn is_topic(text: &str) -> bool {
-    (1..=200).contains(&text.len()) && text.split('.').all(|word| !word.is_empty() && word.bytes().all(is_word))
+    is_words(text, 200)
+}
+
+/// Whether `text` is words joined by dots, of `most` bytes at most.
+fn is_words(text: &str, most: usize) -> bool {
+    let mut last = b'.';
+    let joined = |byte| {
+        let before = std::mem::replace(&mut last, byte);
+        is_word(byte) || (byte == b'.' && before != b'.')
+    };
+    (1..=most).contains(&text.len()) && text.bytes().all(joined) && last != b'.'
 }
 
 fn is_word(byte: u8) -> bool {
@@ -55,7 +65,10 @@ mod tests {
     fn forms() {
         assert!(is_uuid(&uuid_v7(1_763_725_179_000, [0xFF; 10])));
         assert_eq!(uuid_v7(1, [0; 10]), "00000000-0001-7000-8000-000000000000");
-        assert!(!is_uuid("00000000-0001-7000-8000-00000000000g"));
+        for bad in ["00000000-0001-7000-8000-00000000000g", "00000000-0001-7000-8000-0000000000-0", "0"] {
+            assert!(!is_uuid(bad), "{bad}");
+        }
+        assert!(!is_uuid(&"0".repeat(36)));
         assert!(
             is_tenant("acme-1_B")
                 && !is_tenant("")
@@ -64,7 +77,14 @@ mod tests {
                 && !is_tenant(&"a".repeat(65))
         );
         assert!(
-            is_event_type("order.created") && !is_event_type("open") && !is_event_type(".x") && !is_event_type("a..b")
+            is_event_type("order.created")
+                && !is_event_type("open")
+                && !is_event_type(".x")
+                && !is_event_type("a..b")
+                && !is_event_type("a.")
+                && !is_event_type(".")
+                && !is_event_type("")
+                && !is_event_type("a.é")
         );
         assert!(is_topic("orders") && is_topic("eu.orders") && !is_topic("$ledger") && !is_topic("a/b"));
     }

@@ -90,31 +90,31 @@ impl Head<'_> {
     /// `ours` added in front.
     pub fn splice(&self, ours: &[(&str, &str)]) -> String {
         let mut out = String::with_capacity(self.text.len() + 64 * ours.len());
-        self.splice_into(&mut out, ours.iter().copied());
+        self.splice_into(&mut out, ours);
         out
     }
 
     /// Like [`Head::splice`], appending to `out`.
-    pub fn splice_into<'o>(&self, out: &mut String, ours: impl Iterator<Item = (&'o str, &'o str)> + Clone) {
+    pub fn splice_into<V: AsRef<str>>(&self, out: &mut String, ours: &[(&str, V)]) {
         let open = self.text.find('{').map_or(0, |at| at + 1);
         out.push('{');
         let mut first = true;
-        for (name, value) in ours.clone().filter(|(name, _)| !self.members.iter().any(|m| m.name == *name)) {
+        for (name, value) in ours.iter().filter(|(name, _)| !self.members.iter().any(|m| m.name == *name)) {
             if !std::mem::take(&mut first) {
                 out.push(',');
             }
             write::string(out, name);
             out.push(':');
-            write::string(out, value);
+            write::string(out, value.as_ref());
         }
         if !first && !self.members.is_empty() {
             out.push(',');
         }
         let mut from = open;
         for member in &self.members {
-            if let Some((_, value)) = ours.clone().find(|(name, _)| member.name == *name) {
+            if let Some((_, value)) = ours.iter().find(|(name, _)| member.name == *name) {
                 out.push_str(&self.text[from..member.at]);
-                write::string(out, value);
+                write::string(out, value.as_ref());
                 from = member.at + member.value.len();
             }
         }

@@ -93,47 +93,34 @@ impl<'a> Head<'a> {
     pub fn check(&self, now: timestamp::Millis, skew: i64) -> Result<(), Invalid> {
         let text = |member: &Member<'a>| string(member.value).ok_or_else(|| wrong(member, "must be a string"));
         for member in self.members.iter().filter(|member| member.value != "null") {
-            match &*member.name {
+            let fault = match &*member.name {
                 "version" => {
                     let version = text(member)?;
-                    if version != "1" && !version.starts_with("1.") {
-                        return Err(wrong(member, "must be \"1.x\""));
-                    }
+                    (version != "1" && !version.starts_with("1.")).then_some("must be \"1.x\"")
                 }
-                "id" | "correlation_id" | "causation_id" => {
-                    if !ids::is_uuid(&text(member)?) {
-                        return Err(wrong(member, "must be a UUID"));
-                    }
-                }
-                "type" => {
-                    if !ids::is_event_type(&text(member)?) {
-                        return Err(wrong(member, "must be words of [A-Za-z0-9_-] joined by dots, at least two"));
-                    }
-                }
-                "tenant_id" => {
-                    if !ids::is_tenant(&text(member)?) {
-                        return Err(wrong(member, "must be 1 to 64 of [A-Za-z0-9_-]"));
-                    }
-                }
-                "timestamp" => {
-                    let at =
-                        timestamp::parse(&text(member)?).ok_or_else(|| wrong(member, "must be an RFC 3339 time"))?;
-                    if at > now.saturating_add(skew) {
-                        return Err(wrong(member, "is in the future"));
-                    }
-                }
+                "id" | "correlation_id" | "causation_id" => (!ids::is_uuid(&text(member)?)).then_some("must be a UUID"),
+                "type" => (!ids::is_event_type(&text(member)?))
+                    .then_some("must be words of [A-Za-z0-9_-] joined by dots, at least two"),
+                "tenant_id" => (!ids::is_tenant(&text(member)?)).then_some("must be 1 to 64 of [A-Za-z0-9_-]"),
+                "timestamp" => match timestamp::parse(&text(member)?) {
+                    Some(at) => (at > now.saturating_add(skew)).then_some("is in the future"),
+                    None => Some("must be an RFC 3339 time"),
+                },
                 "requester" | "responder" | "traceparent" | "tracestate" => {
                     text(member)?;
+                    None
                 }
-                _ => {}
+                _ => None,
+            };
+            if let Some(what) = fault {
+                return Err(wrong(member, what));
             }
         }
         self.check_work("action", &["command"], &["command", "target"])?;
         self.check_work("response", &["command", "result"], &["command", "target", "error"])?;
-        if let Some(result) = self.member("response").and_then(|response| raw_nested(response, "result")) {
-            if !result.parse().is_ok_and(|code: u16| (100..=599).contains(&code)) {
-                return Err(Invalid::new("/response/result", "must be an HTTP status code, 100 to 599"));
-            }
+        let result = self.member("response").and_then(|response| raw_nested(response, "result"));
+        if result.is_some_and(|result| !result.parse().is_ok_and(|code: u16| (100..=599).contains(&code))) {
+            return Err(Invalid::new("/response/result", "must be an HTTP status code, 100 to 599"));
         }
         Ok(())
     }

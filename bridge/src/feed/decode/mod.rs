@@ -190,14 +190,15 @@ fn read(spec: &TopicSpec, topic: TopicKey, record: &Record<'_>, value: &[u8], ro
 
 fn write_entry(out: &mut String, key: Option<&str>, tenant: &str, missing: &[(&str, Cow<'_, str>)], body: &Body<'_>) {
     let filled: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
-    let missing = missing.iter().map(|(name, value)| (*name, &**value));
     Entry::write_with(out, key, &filled, |out| match body {
         Body::Relayed(head) if filled.is_empty() => out.push_str(head.source()),
         Body::Relayed(head) => head.splice_into(out, missing),
         Body::Made(members) => {
             let mut event = write::Object::begin(out);
             event.text("tenant_id", tenant);
-            missing.for_each(|(name, value)| event.text(name, value));
+            for (name, value) in missing {
+                event.text(name, value);
+            }
             for (name, value) in members {
                 match value {
                     Value::Text(text) => event.text(name, text),
