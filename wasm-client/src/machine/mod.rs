@@ -10,6 +10,8 @@ mod echo;
 mod random;
 mod reports;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::VecDeque;
@@ -183,6 +185,11 @@ impl Machine {
         self.go_on(now);
     }
 
+    /// Where a handle's subscription stands, as sealed tokens for [`From::Cursor`](tidegate_protocol::frame::From).
+    pub fn cursor(&self, handle: Handle) -> Option<Vec<String>> {
+        self.subscriptions.cursor(handle)
+    }
+
     /// Publishes an event's JSON text, whose `id` is told beside it. [`Effect::Published`] answers.
     pub fn publish(&mut self, now: u64, topic: &str, key: Option<&str>, id: &str, event: &str) -> Call {
         let cx = context!(self, now);
@@ -207,7 +214,7 @@ impl Machine {
     }
 
     /// A pending delivery has an outcome. What is not pending (settled, timed out, of an old session) is passed over.
-    pub fn settle(&mut self, now: u64, arrival: Arrival, ordinal: u32, outcome: &Outcome) {
+    pub fn settle(&mut self, now: u64, arrival: Arrival, ordinal: u32, outcome: Outcome) {
         // In one report a position either failed on the way or is settled.
         if self.reports.failed_before(arrival, ordinal) {
             self.report_all(now);

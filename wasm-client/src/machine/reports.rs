@@ -94,8 +94,9 @@ impl Reports {
                 continue;
             }
             let at = Position { seq: arrival.seq, ordinal };
-            bytes += view.note(at, &outcome);
-            if !is_settled(&outcome) {
+            let settled = is_settled(&outcome);
+            bytes += view.note(at, outcome);
+            if !settled {
                 view.settle_run(arrival.seq, next, ordinal, entries);
                 next = ordinal + 1;
                 view.pending.push_back(Pending { at, ends_batch: next == entries, deadline, arrival });
@@ -105,15 +106,16 @@ impl Reports {
         self.exception_bytes += bytes;
     }
 
-    pub(super) fn settle(&mut self, now: u64, arrival: Arrival, ordinal: u32, outcome: &Outcome) {
-        if arrival.session != self.session || *outcome == Outcome::Pending {
+    pub(super) fn settle(&mut self, now: u64, arrival: Arrival, ordinal: u32, outcome: Outcome) {
+        if arrival.session != self.session || outcome == Outcome::Pending {
             return;
         }
         let at = Position { seq: arrival.seq, ordinal };
         let view = self.view(arrival.view);
         let Ok(found) = view.pending.binary_search_by(|pending| pending.at.cmp(&at)) else { return };
+        let settled = is_settled(&outcome);
         let bytes = view.note(at, outcome);
-        if is_settled(outcome)
+        if settled
             && let Some(pending) = view.pending.remove(found)
         {
             view.late.push(Settled { span: Span { first: at, last: at }, ends_batch: pending.ends_batch });
@@ -136,7 +138,7 @@ impl Reports {
             while let Some(late) = self.views[index].pending.front().filter(|front| now >= front.deadline) {
                 let (arrival, ordinal) = (late.arrival, late.at.ordinal);
                 let outcome = Outcome::failed(FailureKind::TimedOut, "not settled within the handler's time");
-                self.settle(now, arrival, ordinal, &outcome);
+                self.settle(now, arrival, ordinal, outcome);
                 effects.push_back(Effect::TimedOut { arrival, ordinal });
             }
         }
@@ -192,12 +194,12 @@ impl View {
     }
 
     /// Notes what goes beside the fate; answers how many bytes of a report it takes, about.
-    fn note(&mut self, at: Position, outcome: &Outcome) -> usize {
+    fn note(&mut self, at: Position, outcome: Outcome) -> usize {
         match outcome {
-            Outcome::Failed { kind, reason, last } => {
-                let reason = cut(reason, REASON_BYTES).to_owned();
+            Outcome::Failed { kind, mut reason, last } => {
+                reason.truncate(reason.floor_char_boundary(REASON_BYTES));
                 let bytes = 80 + reason.len();
-                self.failed.push(Failure { at, kind: *kind, reason, last: *last });
+                self.failed.push(Failure { at, kind, reason, last });
                 bytes
             }
             Outcome::Unhandled => {
@@ -258,9 +260,4 @@ fn join(spans: &mut Vec<Settled>, next: Settled) {
 
 fn is_settled(outcome: &Outcome) -> bool {
     !matches!(outcome, Outcome::Pending | Outcome::Failed { last: false, .. })
-}
-
-/// At most `bytes` of `text`, not within a character.
-fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
 }

@@ -73,6 +73,9 @@ impl Subscriptions {
             }
             subscription.members = subscription.members.iter().cloned().chain([member]).collect();
             subscription.leave_if_outgrown(cx);
+            if matches!(subscription.stage, Stage::On { .. }) {
+                cx.effects.push_back(Effect::Subscribed { handles: vec![handle], recovered: true });
+            }
         } else {
             self.list.push(Subscription {
                 topic: want.topic.into(),
@@ -98,6 +101,13 @@ impl Subscriptions {
         subscription.members = subscription.members.iter().filter(|m| m.handle != handle).cloned().collect();
         subscription.leave_if_outgrown(cx);
         self.forget_ended();
+    }
+
+    /// Where a handle's subscription stands.
+    pub(super) fn cursor(&self, handle: Handle) -> Option<Vec<String>> {
+        let of = |s: &&Subscription| s.members.iter().any(|member| member.handle == handle);
+        let cursor = &self.list.iter().find(of)?.cursor;
+        cursor.full.as_ref().map(|_| cursor.tokens())
     }
 
     /// Asks for what is due. Called when there is a session.

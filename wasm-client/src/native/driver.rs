@@ -1,0 +1,472 @@
+//! The task that owns the machine and the socket, and does what the machine says.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tidegate_protocol::SUBPROTOCOL;
+use tidegate_protocol::envelope::Head;
+use tidegate_protocol::frame::{Entry, Published, ServerFrame};
+use tidegate_protocol::json::{Raw, Value};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::error::UrlError;
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error as SocketError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use super::delivery::{Batch, Delivery};
+use super::subscription::Item;
+use super::{Options, Token};
+use crate::machine::{Arrival, Call, Dispatch, Effect, Handle, Machine, Options as Behaviour, Outcome, Problem, State, Want};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Dialled = Pin<Box<dyn Future<Output = Result<Socket, SocketError>> + Send>>;
+
+/// Where the application's hands reach the driver.
+pub(super) type Commands = mpsc::UnboundedSender<Command>;
+
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(2);
+/// tungstenite's default of 128 KiB is too much for a bench with thousands of clients.
+const READ_BUFFER: usize = 16 * 1024;
+
+/// What the application asks.
+#[derive(Debug)]
+pub(super) enum Command {
+    Subscribe {
+        want: Want,
+        echo: bool,
+        items: mpsc::UnboundedSender<Item>,
+        reply: oneshot::Sender<Result<Handle, Problem>>,
+    },
+    Unsubscribe(Handle),
+    Publish {
+        topic: String,
+        key: Option<String>,
+        id: Option<String>,
+        event: String,
+        reply: oneshot::Sender<Result<Published, Problem>>,
+    },
+    /// All deliveries of a batch are taken.
+    Taken(Arrival),
+    Settled {
+        arrival: Arrival,
+        ordinal: u32,
+        outcome: Outcome,
+    },
+    Token {
+        ask: u32,
+        token: Result<String, String>,
+    },
+    Close {
+        reply: Option<oneshot::Sender<()>>,
+    },
+}
+
+/// A subscription's sending end.
+struct Reader {
+    items: mpsc::UnboundedSender<Item>,
+    echo: bool,
+    /// Answered when the bridge accepts it.
+    reply: Option<oneshot::Sender<Result<Handle, Problem>>>,
+}
+
+pub(super) struct Driver {
+    machine: Machine,
+    url: String,
+    token: Token,
+    commands: Commands,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    state: watch::Sender<State>,
+    began: (u64, Instant),
+    dialled: Option<Dialled>,
+    reading: Option<SplitStream<Socket>>,
+    writing: Option<mpsc::UnboundedSender<Message>>,
+    /// It may still have something to write when the socket is no longer ours.
+    writer: Option<JoinHandle<()>>,
+    readers: HashMap<Handle, Reader>,
+    calls: HashMap<Call, oneshot::Sender<Result<Published, Problem>>>,
+    /// Batches of the session that are not told to be dispatched, by view.
+    waiting: HashMap<(u32, u32), VecDeque<Arc<Batch>>>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        url: String,
+        options: Options,
+        commands: Commands,
+        inbox: mpsc::UnboundedReceiver<Command>,
+    ) -> (Self, watch::Receiver<State>) {
+        let mut behaviour = Behaviour::new(options.client.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()));
+        behaviour.renewable = matches!(options.token, Token::Source(_));
+        behaviour.handler_timeout_ms = u64::try_from(options.handler_timeout.as_millis()).unwrap_or(u64::MAX / 4);
+        let seed = uuid::Uuid::new_v4().as_u64_pair();
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (state, watched) = watch::channel(State::Connecting);
+        let driver = Self {
+            machine: Machine::new(behaviour, [seed.0, seed.1]),
+            url,
+            token: options.token,
+            commands,
+            inbox,
+            state,
+            began: (epoch.as_millis() as u64, Instant::now()),
+            dialled: None,
+            reading: None,
+            writing: None,
+            writer: None,
+            readers: HashMap::new(),
+            calls: HashMap::new(),
+            waiting: HashMap::new(),
+        };
+        (driver, watched)
+    }
+
+    pub(super) async fn run(mut self) {
+        self.machine.connect(self.now());
+        loop {
+            while let Some(effect) = self.machine.next_effect() {
+                self.perform(effect);
+            }
+            if matches!(self.machine.state(), State::Closed(_)) {
+                return self.finish(None).await;
+            }
+            let deadline = self.machine.deadline().map(|at| self.instant(at));
+            tokio::select! {
+                Some(command) = self.inbox.recv() => {
+                    if let Command::Close { reply } = command {
+                        self.machine.close(self.now());
+                        while let Some(effect) = self.machine.next_effect() {
+                            self.perform(effect);
+                        }
+                        return self.finish(reply).await;
+                    }
+                    self.obey(command);
+                }
+                message = next(&mut self.reading) => self.read(message),
+                dialled = finished(&mut self.dialled) => self.dialled(dialled),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.machine.tick(self.now());
+                }
+            }
+        }
+    }
+
+    /// Lets the writer write what it has, then answers everybody.
+    async fn finish(mut self, reply: Option<oneshot::Sender<()>>) {
+        self.writing = None;
+        if let Some(mut writer) = self.writer.take()
+            && timeout(CLOSE, &mut writer).await.is_err()
+        {
+            writer.abort();
+        }
+        if let Some(reply) = reply {
+            let _ = reply.send(());
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Subscribe { want, echo, items, reply } => match self.machine.subscribe(now, want) {
+                Ok(handle) => {
+                    self.readers.insert(handle, Reader { items, echo, reply: Some(reply) });
+                }
+                Err(problem) => {
+                    let _ = reply.send(Err(problem));
+                }
+            },
+            Command::Unsubscribe(handle) => {
+                self.readers.remove(&handle);
+                self.machine.unsubscribe(now, handle);
+            }
+            Command::Publish { topic, key, id, event, reply } => {
+                let (id, event) = match id {
+                    Some(id) => (id, event),
+                    None => {
+                        let id = self.machine.event_id(now);
+                        let event = with_id(&event, &id);
+                        (id, event)
+                    }
+                };
+                let call = self.machine.publish(now, &topic, key.as_deref(), &id, &event);
+                self.calls.insert(call, reply);
+            }
+            Command::Taken(arrival) => self.announce(arrival.session, arrival.view),
+            Command::Settled { arrival, ordinal, outcome } => self.machine.settle(now, arrival, ordinal, outcome),
+            Command::Token { ask, token } => self.machine.token(now, ask, token),
+            Command::Close { .. } => {}
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::FetchToken { ask } => self.fetch_token(ask),
+            Effect::Connect => self.dial(),
+            Effect::Send(text) => self.write(Message::text(text)),
+            Effect::Disconnect { code, reason } => {
+                self.write(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() })));
+                self.hang_up();
+            }
+            Effect::State(state) => {
+                if !matches!(state, State::Open(_)) {
+                    // Reports about an earlier session are passed over, so its batches need no order any more.
+                    self.waiting.clear();
+                }
+                self.state.send_replace(state);
+            }
+            Effect::Subscribed { handles, recovered } => {
+                for handle in handles {
+                    self.accepted(handle, recovered);
+                }
+            }
+            Effect::Moved { handles, recovered, .. } => {
+                for handle in handles.into_iter().filter(|_| !recovered) {
+                    self.tell(handle, Item::Gap);
+                }
+            }
+            Effect::Ended { handle, problem } => {
+                let Some(reader) = self.readers.remove(&handle) else { return };
+                match reader.reply {
+                    Some(reply) => drop(reply.send(Err(problem))),
+                    None => drop(reader.items.send(Item::Ended(problem))),
+                }
+            }
+            Effect::Published { call, result } => {
+                if let Some(reply) = self.calls.remove(&call) {
+                    let _ = reply.send(result);
+                }
+            }
+            Effect::Ledger { handles, report } => {
+                for handle in handles {
+                    self.tell(handle, Item::Ledger(Box::new(report.clone())));
+                }
+            }
+            Effect::LogState { .. } | Effect::TimedOut { .. } => {}
+        }
+    }
+
+    fn accepted(&mut self, handle: Handle, recovered: bool) {
+        let Some(reader) = self.readers.get_mut(&handle) else { return };
+        if let Some(reply) = reader.reply.take()
+            && reply.send(Ok(handle)).is_err()
+        {
+            // The caller has gone without its subscription.
+            self.readers.remove(&handle);
+            let now = self.now();
+            self.machine.unsubscribe(now, handle);
+        } else if !recovered {
+            self.tell(handle, Item::Gap);
+        }
+    }
+
+    fn tell(&self, handle: Handle, item: Item) {
+        if let Some(reader) = self.readers.get(&handle) {
+            let _ = reader.items.send(item);
+        }
+    }
+
+    fn fetch_token(&self, ask: u32) {
+        let commands = self.commands.clone();
+        match &self.token {
+            Token::Fixed(token) => drop(commands.send(Command::Token { ask, token: Ok(token.clone()) })),
+            Token::Source(source) => {
+                let answer = source();
+                tokio::spawn(async move { commands.send(Command::Token { ask, token: answer.await }) });
+            }
+        }
+    }
+
+    fn dial(&mut self) {
+        self.hang_up();
+        let url = self.url.clone();
+        self.dialled = Some(Box::pin(async move {
+            let uri = url.parse().map_err(|_| SocketError::Url(UrlError::UnableToConnect(url.clone())))?;
+            let request = ClientRequestBuilder::new(uri).with_sub_protocol(SUBPROTOCOL);
+            let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+            let (socket, _) = connect_async_with_config(request, Some(config), true).await?;
+            Ok(socket)
+        }));
+    }
+
+    fn dialled(&mut self, dialled: Result<Socket, SocketError>) {
+        self.dialled = None;
+        match dialled {
+            Ok(socket) => {
+                let (sink, stream) = socket.split();
+                let (writing, outbox) = mpsc::unbounded_channel();
+                self.reading = Some(stream);
+                self.writing = Some(writing);
+                if let Some(earlier) = self.writer.replace(tokio::spawn(write(sink, outbox))) {
+                    earlier.abort();
+                }
+                self.machine.socket_opened(self.now());
+            }
+            Err(error) => self.machine.socket_closed(self.now(), 1006, &error.to_string()),
+        }
+    }
+
+    fn hang_up(&mut self) {
+        self.dialled = None;
+        self.reading = None;
+        self.writing = None;
+    }
+
+    fn write(&self, message: Message) {
+        if let Some(writing) = &self.writing {
+            let _ = writing.send(message);
+        }
+    }
+
+    fn read(&mut self, message: Option<Result<Message, SocketError>>) {
+        match message {
+            Some(Ok(Message::Text(text))) => self.frame(&text),
+            Some(Ok(Message::Close(frame))) => {
+                let (code, reason) = frame.map_or((1005, String::new()), |f| (f.code.into(), f.reason.to_string()));
+                self.gone(code, &reason);
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => self.gone(1006, &error.to_string()),
+            None => self.gone(1006, ""),
+        }
+    }
+
+    fn gone(&mut self, code: u16, reason: &str) {
+        self.hang_up();
+        self.machine.socket_closed(self.now(), code, reason);
+    }
+
+    fn frame(&mut self, text: &str) {
+        let now = self.now();
+        let raw = match Raw::parse(text) {
+            Ok(raw) => raw,
+            Err(bad) => return self.machine.bad_frame(now, &bad.into()),
+        };
+        match ServerFrame::decode(&raw) {
+            Ok(Some(frame)) => {
+                if let Some(dispatch) = self.machine.receive(now, frame, text.len()) {
+                    self.dispatch(&dispatch);
+                }
+            }
+            Ok(None) => {}
+            Err(bad) => self.machine.bad_frame(now, &bad),
+        }
+    }
+
+    /// Hands a batch's entries to those who take them.
+    fn dispatch(&mut self, dispatch: &Dispatch<Raw<'_>>) {
+        let entries: Vec<_> = dispatch.entries.items().unwrap_or_default().iter().map(Entry::read).collect();
+        let takers: Vec<Takers> = entries.iter().map(|entry| self.takers(dispatch, entry.as_ref())).collect();
+        let counts = takers.iter().map(|takers| takers.handles.len() as u32);
+        let batch = Batch::new(dispatch.arrival, counts, self.commands.clone());
+        let Arrival { session, view, .. } = dispatch.arrival;
+        self.waiting.entry((session, view)).or_default().push_back(Arc::clone(&batch));
+        for (ordinal, (entry, takers)) in (0..).zip(entries.iter().zip(takers)) {
+            if takers.silenced {
+                batch.pass_over(ordinal);
+            }
+            let Some(entry) = entry else { continue };
+            for handle in takers.handles {
+                let (topic, key) = (Arc::clone(&dispatch.topic), entry.key.clone().map(String::from));
+                let delivery = Delivery::new(&batch, topic, key, entry.event.to_owned(), ordinal);
+                self.tell(handle, Item::Delivery(delivery));
+            }
+        }
+        self.announce(session, view);
+    }
+
+    fn takers(&self, dispatch: &Dispatch<Raw<'_>>, entry: Option<&Entry<'_>>) -> Takers {
+        let mut takers = Takers { handles: Vec::new(), silenced: false };
+        let Some(entry) = entry else { return takers };
+        // Most subscriptions take all types and their own echo: then nothing is read.
+        let mut head = None;
+        for member in dispatch.members.iter() {
+            let Some(reader) = self.readers.get(&member.handle) else { continue };
+            if !(member.types.is_empty() && reader.echo) {
+                let head = head.get_or_insert_with(|| Head::read(entry.event).ok());
+                let text = |name| head.as_ref().and_then(|head: &Head<'_>| head.text(name).ok().flatten());
+                if !text("type").is_some_and(|event_type| member.takes(&event_type)) {
+                    continue;
+                }
+                if !reader.echo && text("id").is_some_and(|id| self.machine.is_echo(&id)) {
+                    takers.silenced = true;
+                    continue;
+                }
+            }
+            takers.handles.push(member.handle);
+        }
+        takers
+    }
+
+    /// Tells the machine of the batches of a view that are taken, in their order.
+    fn announce(&mut self, session: u32, view: u32) {
+        let now = self.now();
+        let Some(waiting) = self.waiting.get_mut(&(session, view)) else { return };
+        while let Some(batch) = waiting.pop_front_if(|batch| batch.is_taken()) {
+            let (entries, exceptions) = batch.announce();
+            self.machine.dispatched(now, batch.arrival, entries, exceptions);
+        }
+        if waiting.is_empty() {
+            self.waiting.remove(&(session, view));
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.began.0 + self.began.1.elapsed().as_millis() as u64
+    }
+
+    /// When the machine's clock shows `at`, and not a fraction of a millisecond earlier.
+    fn instant(&self, at: u64) -> Instant {
+        self.began.1 + Duration::from_millis(at.saturating_sub(self.began.0))
+    }
+}
+
+/// Who takes an entry; and whether somebody does not because it is its own echo.
+struct Takers {
+    handles: Vec<Handle>,
+    silenced: bool,
+}
+
+/// Writes what waits, then flushes once.
+async fn write(mut sink: SplitSink<Socket, Message>, mut outbox: mpsc::UnboundedReceiver<Message>) {
+    while let Some(first) = outbox.recv().await {
+        let mut next = Some(first);
+        while let Some(message) = next {
+            if sink.feed(message).await.is_err() {
+                return;
+            }
+            next = outbox.try_recv().ok();
+        }
+        if sink.flush().await.is_err() {
+            return;
+        }
+    }
+    let _ = sink.close().await;
+}
+
+async fn next(reading: &mut Option<SplitStream<Socket>>) -> Option<Result<Message, SocketError>> {
+    match reading {
+        Some(stream) => stream.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn finished(dialled: &mut Option<Dialled>) -> Result<Socket, SocketError> {
+    match dialled {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Adds an `id` to the text of a JSON object.
+fn with_id(event: &str, id: &str) -> String {
+    let rest = event.trim_start().strip_prefix('{').unwrap_or(event);
+    let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+    format!(r#"{{"id":"{id}"{comma}{rest}"#)
+}
