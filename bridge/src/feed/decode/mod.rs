@@ -27,7 +27,7 @@ use tidegate_protocol::timestamp;
 
 use super::round::Round;
 pub use json::{JsonFormat, TypeSource};
-pub use pointer::{BadPointer, Pointer};
+pub use pointer::Pointer;
 
 const NOT_A_TYPE: &str = "must be words of [A-Za-z0-9_-] joined by dots, at least two";
 
