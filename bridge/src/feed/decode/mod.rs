@@ -62,6 +62,9 @@ pub enum TenantSource {
     /// The envelope's `tenant_id` (of a `CloudEvent`, the extension `tenantid`; of other JSON, where
     /// [`JsonFormat::tenant`] points).
     Envelope,
+    /// Nothing: the topic is public, its events are nobody's, and their tenant in the round is empty. What else
+    /// names a tenant says who published, and settles nothing.
+    Nobody,
 }
 
 /// How a topic's values are read.
@@ -178,24 +181,31 @@ fn read(spec: &TopicSpec, topic: TopicKey, record: &Record<'_>, value: &[u8], ro
     };
     let named = draft.tenant.take();
     let (tenant, record_key) = tenant::settle(spec, record, named.as_deref())?;
-    if named.is_none() && matches!(draft.body, Body::Relayed(_)) {
+    let shown = if spec.tenant == TenantSource::Nobody { named.as_deref() } else { Some(tenant) };
+    if named.is_none() && shown.is_some() && matches!(draft.body, Body::Relayed(_)) {
         draft.missing.push(("tenant_id", Cow::Borrowed(tenant)));
     }
     let key = draft.key.as_deref().or_else(|| record_key.and_then(|key| std::str::from_utf8(key).ok()));
     round.push((topic, record.partition, record.offset), tenant, &draft.event_type, |out| {
-        write_entry(out, key, tenant, &draft.missing, &draft.body);
+        write_entry(out, key, shown, &draft.missing, &draft.body);
     });
     Ok(())
 }
 
-fn write_entry(out: &mut String, key: Option<&str>, tenant: &str, missing: &[(&str, Cow<'_, str>)], body: &Body<'_>) {
+fn write_entry(
+    out: &mut String,
+    key: Option<&str>,
+    tenant: Option<&str>,
+    missing: &[(&str, Cow<'_, str>)],
+    body: &Body<'_>,
+) {
     let filled: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
     Entry::write_with(out, key, &filled, |out| match body {
         Body::Relayed(head) if filled.is_empty() => out.push_str(head.source()),
         Body::Relayed(head) => head.splice_into(out, missing),
         Body::Made(members) => {
             let mut event = write::Object::begin(out);
-            event.text("tenant_id", tenant);
+            event.optional_text("tenant_id", tenant);
             for (name, value) in missing {
                 event.text(name, value);
             }

@@ -117,6 +117,7 @@ fn spec() -> impl Strategy<Value = TopicSpec> {
         Just(TenantSource::Header("tenant".into())),
         Just(TenantSource::Key),
         Just(TenantSource::Envelope),
+        Just(TenantSource::Nobody),
     ];
     (format, source, any::<bool>()).prop_map(|(format, tenant, tenant_key)| TopicSpec {
         named_tenant: (tenant == TenantSource::Name).then(|| "acme".into()),
@@ -139,9 +140,13 @@ proptest! {
             let event = Entry::read(&tidegate_protocol::json::Raw::parse(wire).unwrap()).unwrap().event;
             let head = Head::read(event).unwrap();
             prop_assert_eq!(head.check(i64::MAX, 0), Ok(()));
-            prop_assert_eq!(head.text("tenant_id").unwrap().unwrap(), round.tenant(&entry));
+            if spec.tenant == TenantSource::Nobody {
+                prop_assert_eq!(round.tenant(&entry), "");
+            } else {
+                prop_assert_eq!(head.text("tenant_id").unwrap().unwrap(), round.tenant(&entry));
+                prop_assert!(ids::is_tenant(round.tenant(&entry)));
+            }
             prop_assert_eq!(head.text("type").unwrap().unwrap(), round.event_type(&entry));
-            prop_assert!(ids::is_tenant(round.tenant(&entry)));
             for name in ["id", "correlation_id", "timestamp"] {
                 prop_assert!(head.text(name).unwrap().is_some(), "{}", name);
             }

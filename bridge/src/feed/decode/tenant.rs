@@ -11,6 +11,9 @@ pub(super) fn settle<'a>(
     record: &Record<'a>,
     body: Option<&'a str>,
 ) -> Result<(&'a str, Option<&'a [u8]>), Reason> {
+    if spec.tenant == TenantSource::Nobody {
+        return Ok(("", record.key));
+    }
     let (key_tenant, key) = split_key(spec, record.key)?;
     let (from_header, ours) = headers_of(spec, record)?;
     let tenant = match &spec.tenant {
@@ -18,6 +21,7 @@ pub(super) fn settle<'a>(
         TenantSource::Header(_) => from_header.tenant,
         TenantSource::Key => key_tenant,
         TenantSource::Envelope => body,
+        TenantSource::Nobody => None,
     };
     let tenant = tenant.ok_or(Reason::TenantMissing(place(&spec.tenant)))?;
     if !ids::is_tenant(tenant) {
@@ -43,6 +47,7 @@ fn place(source: &TenantSource) -> &'static str {
         TenantSource::Header(_) => "the header",
         TenantSource::Key => "the key",
         TenantSource::Envelope => "the event",
+        TenantSource::Nobody => "nothing",
     }
 }
 
@@ -196,6 +201,18 @@ mod tests {
             ("forged tg_tenant only", event(None).header("tg_tenant", "acme"), &from(TenantSource::Envelope)),
         ] {
             assert_eq!(record.refused(spec), "tenant_missing", "{what}");
+        }
+    }
+
+    #[test]
+    fn a_public_topic_s_events_are_nobodys() {
+        let spec = from(TenantSource::Nobody);
+        for (record, shown) in
+            [(event(None), None), (event(Some(r#""acme""#)).header("tg_tenant", "globex"), Some("acme"))]
+        {
+            let (tenant, _, wire) = record.entry(&spec).unwrap();
+            let wire: serde_json::Value = serde_json::from_str(&wire).unwrap();
+            assert_eq!((&*tenant, wire["event"]["tenant_id"].as_str()), ("", shown));
         }
     }
 

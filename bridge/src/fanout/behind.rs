@@ -1,0 +1,299 @@
+//! Behind: a subscription that is fed alone, from the window or the log, until it joins its live view.
+
+use std::sync::Arc;
+
+use tidegate_log::{Offsets, ReadError};
+use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
+
+use super::live::tenant_name;
+use super::shard::Shard;
+use super::view::{Event, Pending, ViewKey};
+use super::{Effect, HistoryKey, SessionKey};
+use crate::feed::catch_up::{History, Part};
+use crate::feed::{Entry, Round};
+use crate::session::{Behind, Reading, SubscriptionState};
+
+/// What a step of feeding came to.
+enum Step {
+    /// There may be more to do at once.
+    More,
+    /// Nothing until something happens.
+    Wait,
+    /// Nothing until the clock ticks.
+    Later,
+}
+
+impl Shard {
+    /// Feeds subscriptions that are behind, in turn, at most `turns` batches. Says whether there is more to do.
+    pub fn feed(&mut self, turns: usize) -> bool {
+        for _ in 0..turns {
+            let Some((key, id)) = self.hungry.pop_front() else { return false };
+            match self.step(key, id) {
+                Step::More => self.hungry.push_back((key, id)),
+                Step::Later => self.retry.push((key, id)),
+                Step::Wait => {}
+            }
+        }
+        !self.hungry.is_empty()
+    }
+
+    fn step(&mut self, key: SessionKey, id: u32) -> Step {
+        let Some(session) = self.sessions.get_mut(key).filter(|session| session.may_receive()) else {
+            return Step::Wait;
+        };
+        let Some(subscription) = session.subscription(id) else { return Step::Wait };
+        let SubscriptionState::Behind(behind) = &subscription.state else { return Step::Wait };
+        match behind.reading {
+            Reading::Undecided => self.decide(key, id),
+            Reading::Window(_) => self.feed_from_window(key, id),
+            Reading::Chunk { .. } => self.feed_from_chunk(key, id),
+            Reading::Awaiting => Step::Wait,
+        }
+    }
+
+    /// Where the next events come from: the live view, the window, or the log.
+    fn decide(&mut self, key: SessionKey, id: u32) -> Step {
+        let Some((wants, _)) = self.behind(key, id) else { return Step::Wait };
+        let topic_key = wants.topic;
+        let Some(topic) = self.topics.get(topic_key) else { return Step::Wait };
+        let (physical, tail) = (Arc::clone(&topic.physical), topic.tail.clone());
+        let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
+        for &partition in tail.keys() {
+            // A partition that the reader does not know begins at its earliest.
+            if let std::collections::btree_map::Entry::Vacant(slot) = behind.position.entry(partition) {
+                slot.insert(0);
+                behind.unread.push(partition);
+            }
+        }
+        let position = behind.position.clone();
+        let checked = behind.checked;
+        let ahead = position.iter().find(|(p, at)| tail.get(p).is_none_or(|end| *at > end)).map(|(&p, &at)| (p, at));
+        if position == tail {
+            return self.go_live(key, id);
+        }
+        let wanted = match (ahead, self.window.gap(topic_key, &position)) {
+            (Some((partition, at)), _) if !checked => Some((partition, at, at)),
+            (_, Some((partition, start))) => Some((partition, position[&partition], start)),
+            _ => None,
+        };
+        let start = self.window.range(topic_key).start;
+        let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
+        let Some((partition, from, until)) = wanted else {
+            behind.reading = Reading::Window(start);
+            return Step::More;
+        };
+        behind.reading = Reading::Awaiting;
+        let part = Part { physical, topic: topic_key, partition, from, until };
+        self.effects.push(Effect::Read(HistoryKey { session: key, subscription: id, part }));
+        Step::Wait
+    }
+
+    fn feed_from_window(&mut self, key: SessionKey, id: u32) -> Step {
+        let Some((wants, behind)) = self.behind(key, id) else { return Step::Wait };
+        let view = wants.clone();
+        let topic_key = view.topic;
+        let Reading::Window(mut number) = behind.reading else { return Step::Wait };
+        let mut position = std::mem::take(&mut behind.position);
+        let range = self.window.range(topic_key);
+        if number < range.start {
+            // Overtaken: what is missing is on the log.
+            if let Some((_, behind)) = self.behind(key, id) {
+                behind.position = position;
+                behind.reading = Reading::Undecided;
+            }
+            return Step::More;
+        }
+        let mut pending = Pending::default();
+        let window = std::mem::replace(&mut self.window, super::window::Window::new(0));
+        while let Some((round, entry)) = window.entry(topic_key, number) {
+            if !self.take(&view, round, entry, &mut position, &mut pending) {
+                break;
+            }
+            number += 1;
+        }
+        self.window = window;
+        let done = number >= range.end;
+        let tail = self.topics.get(topic_key).map(|topic| topic.tail.clone()).unwrap_or_default();
+        let ahead = position.iter().any(|(p, at)| tail.get(p).is_none_or(|end| at > end));
+        let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
+        behind.reading = Reading::Window(number);
+        behind.position = if done && !ahead { tail } else { position };
+        let sent = self.send_private(key, id, pending);
+        match (done, ahead) {
+            (false, _) => Step::More,
+            (true, true) => Step::Later,
+            // A batch that used up the credit leaves it behind, at the end, until there is credit again.
+            (true, false) if sent && !self.sessions.get(key).is_some_and(crate::session::Session::may_receive) => {
+                if let Some((_, behind)) = self.behind(key, id) {
+                    behind.reading = Reading::Undecided;
+                }
+                Step::Wait
+            }
+            (true, false) => self.go_live(key, id),
+        }
+    }
+
+    fn feed_from_chunk(&mut self, key: SessionKey, id: u32) -> Step {
+        let Some((wants, behind)) = self.behind(key, id) else { return Step::Wait };
+        let view = wants.clone();
+        let reading = std::mem::replace(&mut behind.reading, Reading::Undecided);
+        let Reading::Chunk { round, mut at, partition, next } = reading else { return Step::Wait };
+        let mut position = std::mem::take(&mut behind.position);
+        let mut pending = Pending::default();
+        while let Some(entry) = round.entries.get(at) {
+            if !self.take(&view, &round, entry, &mut position, &mut pending) {
+                break;
+            }
+            at += 1;
+        }
+        let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
+        if at < round.entries.len() {
+            behind.reading = Reading::Chunk { round, at, partition, next };
+        } else {
+            let at = position.entry(partition).or_insert(next);
+            *at = (*at).max(next);
+        }
+        behind.position = position;
+        self.send_private(key, id, pending);
+        Step::More
+    }
+
+    /// Takes one event into a private batch if the reader may and wants to see it, and moves on. `false`: the batch
+    /// is full.
+    fn take(
+        &mut self,
+        view: &ViewKey,
+        round: &Round,
+        entry: &Entry,
+        position: &mut Offsets,
+        pending: &mut Pending,
+    ) -> bool {
+        if position.get(&entry.partition).is_some_and(|at| entry.offset < *at) {
+            return true;
+        }
+        let Some(topic) = self.topics.get_mut(view.topic) else { return true };
+        let physical = Arc::clone(&topic.physical);
+        let event = Event { physical: &physical, round, entry };
+        let event_type = round.event_type(entry);
+        if view.types.admits(event_type)
+            && let Ok(permitted) = view.access.admit(&event)
+        {
+            if pending.is_full_for(&event) {
+                return false;
+            }
+            let tenant = topic.tenant(&tenant_name(view.access.scope()));
+            let row = tenant.event_type(entry.type_hash, event_type, &mut self.counts).row;
+            pending.push(permitted, row);
+        }
+        position.insert(entry.partition, entry.offset + 1);
+        true
+    }
+
+    /// Puts a private batch into the session's outbox. Says whether there was one.
+    fn send_private(&mut self, key: SessionKey, id: u32, mut pending: Pending) -> bool {
+        if pending.is_empty() {
+            return false;
+        }
+        self.announce(key, id);
+        let Some((wants, behind)) = self.behind(key, id) else { return false };
+        let (topic, access) = (wants.topic, wants.access.clone());
+        let (view, seq) = (behind.view, behind.seq);
+        behind.seq += 1;
+        let framed = pending.frame(view, seq, |reached| self.seal(topic, access.scope(), false, reached));
+        for &(row, count) in &framed.rows.totals {
+            self.counts.of(row).sent += u64::from(count);
+        }
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        session.in_flight.sent(view, seq, framed.bytes.len() as u32, &framed.rows);
+        session.credit -= framed.bytes.len() as i64;
+        session.outbox.borrow_mut().push(framed.bytes);
+        let exhausted = session.credit <= 0 || session.in_flight.unsettled() >= self.options.limits.unsettled;
+        self.mark(key);
+        if exhausted {
+            self.pause(key);
+        }
+        if seq % super::clock::FULL_CURSOR_EVERY == super::clock::FULL_CURSOR_EVERY - 1 {
+            self.tell(key, &[id]);
+        }
+        true
+    }
+
+    /// Tells the client of the private view, once.
+    fn announce(&mut self, key: SessionKey, id: u32) {
+        let Some((_, behind)) = self.behind(key, id) else { return };
+        if !std::mem::replace(&mut behind.announced, true) {
+            let at = Joined { view: behind.view, seq: behind.seq };
+            let moved = Moved { subscription: id, at, recovered: true, reason: MovedReason::Behind, gap: None };
+            self.say(key, &ServerFrame::Moved(moved));
+        }
+    }
+
+    /// Everything up to the tail was sent: join the others.
+    fn go_live(&mut self, key: SessionKey, id: u32) -> Step {
+        let Some(wants) = self.behind(key, id).map(|(wants, _)| wants.clone()) else { return Step::Wait };
+        let (view, at) = self.join(wants, key, id);
+        if let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) {
+            subscription.state = SubscriptionState::Live(view);
+        }
+        let moved = Moved { subscription: id, at, recovered: true, reason: MovedReason::Live, gap: None };
+        self.say(key, &ServerFrame::Moved(moved));
+        Step::Wait
+    }
+
+    /// A part of history has come, or can not be had.
+    pub(super) fn history(&mut self, asked: &HistoryKey, outcome: Result<History, ReadError>) {
+        let (key, id) = (asked.session, asked.subscription);
+        let asked = &asked.part;
+        let Some((wants, behind)) = self.behind(key, id) else { return };
+        let expected = behind.position.get(&asked.partition) == Some(&asked.from);
+        if !matches!(behind.reading, Reading::Awaiting) || wants.topic != asked.topic || !expected {
+            return;
+        }
+        behind.reading = Reading::Undecided;
+        match outcome {
+            Ok(History { round, next }) => {
+                behind.unread.retain(|p| *p != asked.partition);
+                if asked.until <= asked.from {
+                    behind.checked = true;
+                } else {
+                    behind.reading = Reading::Chunk { round, at: 0, partition: asked.partition, next };
+                }
+                self.hungry.push_back((key, id));
+            }
+            Err(ReadError::OutOfRange(bounds)) => {
+                let never_stood_there = behind.unread.contains(&asked.partition);
+                behind.unread.retain(|p| *p != asked.partition);
+                behind.checked = true;
+                let before = behind.position.clone();
+                behind.position.insert(asked.partition, bounds.earliest);
+                let after = behind.position.clone();
+                if !never_stood_there {
+                    let reason = if asked.from > bounds.end { MovedReason::LogChanged } else { MovedReason::Expired };
+                    self.gap(key, id, reason, &before, &after);
+                }
+                self.hungry.push_back((key, id));
+            }
+            Err(ReadError::Unknown | ReadError::Log(_)) => self.retry.push((key, id)),
+        }
+    }
+
+    /// Tells the client that something was missed, and between which positions.
+    fn gap(&mut self, key: SessionKey, id: u32, reason: MovedReason, before: &Offsets, after: &Offsets) {
+        let Some((wants, behind)) = self.behind(key, id) else { return };
+        let (topic, access) = (wants.topic, wants.access.clone());
+        behind.announced = true;
+        let at = Joined { view: behind.view, seq: behind.seq };
+        let sealed = |offsets: &Offsets| self.seal(topic, access.scope(), true, offsets);
+        let gap = (reason == MovedReason::Expired).then(|| (sealed(before), sealed(after)));
+        self.say(key, &ServerFrame::Moved(Moved { subscription: id, at, recovered: false, reason, gap }));
+    }
+
+    /// A subscription that is behind.
+    pub(super) fn behind(&mut self, key: SessionKey, id: u32) -> Option<(&ViewKey, &mut Behind)> {
+        let subscription = self.sessions.get_mut(key)?.subscription(id)?;
+        match &mut subscription.state {
+            SubscriptionState::Behind(behind) => Some((&subscription.wants, behind)),
+            _ => None,
+        }
+    }
+}

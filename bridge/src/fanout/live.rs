@@ -1,0 +1,237 @@
+//! Live: a round of events goes to the views that want it, and each view's batches to its members.
+
+use std::sync::Arc;
+
+use tidegate_gate::Scope;
+use tidegate_log::{Offsets, TopicId, TopicKey};
+use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
+
+use super::shard::Shard;
+use super::view::{Event, View, ViewKey, ViewRef};
+use super::{Effect, SessionKey};
+use crate::feed::Round;
+use crate::session::{Behind, Reading, SubscriptionState};
+
+impl Shard {
+    pub(super) fn round(&mut self, round: Arc<Round>) {
+        let mut touched: Vec<ViewRef> = Vec::new();
+        let mut wanted: Vec<ViewRef> = Vec::new();
+        for entry in &round.entries {
+            let Some(topic) = self.topics.get_mut(entry.topic) else { continue };
+            let physical = Arc::clone(&topic.physical);
+            let Some(tenant) = topic.find_tenant(entry.tenant_hash, round.tenant(entry)) else { continue };
+            let event_type = tenant.event_type(entry.type_hash, round.event_type(entry), &mut self.counts);
+            let row = event_type.row;
+            wanted.clone_from(&event_type.views);
+            let event = Event { physical: &physical, round: &round, entry };
+            for &view in &wanted {
+                if self.views.get(view).is_some_and(|view| view.pending.is_full_for(&event)) {
+                    self.frame_view(view);
+                }
+                let Some(View { key, pending, .. }) = self.views.get_mut(view) else { continue };
+                let Ok(permitted) = key.access.admit(&event) else { continue };
+                if pending.is_empty() {
+                    touched.push(view);
+                }
+                pending.push(permitted, row);
+            }
+        }
+        for &view in &touched {
+            self.frame_view(view);
+        }
+        for &(key, partition, next) in &round.reached {
+            if let Some(topic) = self.topics.get_mut(key) {
+                let at = topic.tail.entry(partition).or_insert(next);
+                *at = (*at).max(next);
+                topic.version += 1;
+            }
+        }
+        for view in touched {
+            if let Some(view) = self.views.get_mut(view) {
+                view.round_reached.clear();
+            }
+        }
+        self.window.keep(round);
+    }
+
+    /// Closes a view's batch and puts it into the outbox of every member.
+    fn frame_view(&mut self, view_ref: ViewRef) {
+        let Some(view) = self.views.get(view_ref) else { return };
+        if view.pending.is_empty() {
+            return;
+        }
+        let (topic, access) = (view.key.topic, view.key.access.clone());
+        let Some(view) = self.views.get_mut(view_ref) else { return };
+        let mut pending = std::mem::take(&mut view.pending);
+        let (id, seq) = (view.id, view.seq);
+        view.seq += 1;
+        let members = std::mem::take(&mut view.members);
+        let framed = pending.frame(id, seq, |reached| self.seal(topic, access.scope(), false, reached));
+        for &(row, count) in &framed.rows.totals {
+            self.counts.of(row).sent += u64::from(count) * members.len() as u64;
+        }
+        let mut exhausted: Vec<(SessionKey, u32)> = Vec::new();
+        for &(key, subscription) in &members {
+            let Some(session) = self.sessions.get_mut(key) else { continue };
+            session.outbox.borrow_mut().push(framed.bytes.clone());
+            session.in_flight.sent(id, seq, framed.bytes.len() as u32, &framed.rows);
+            session.credit -= framed.bytes.len() as i64;
+            if session.credit <= 0 || session.in_flight.unsettled() >= self.options.limits.unsettled {
+                exhausted.push((key, subscription));
+            }
+            if !std::mem::replace(&mut session.dirty, true) {
+                self.effects.push(Effect::Flush(key));
+            }
+        }
+        let Some(view) = self.views.get_mut(view_ref) else { return };
+        view.members = members;
+        view.pending = pending;
+        view.round_reached.extend(&framed.reached);
+        for (key, _) in exhausted {
+            self.pause(key);
+        }
+        if seq % super::clock::FULL_CURSOR_EVERY == super::clock::FULL_CURSOR_EVERY - 1 {
+            self.tell_members(view_ref);
+        }
+    }
+
+    /// A session is out of credit or room: its live subscriptions fall behind, where they stand.
+    pub(super) fn pause(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.paused = true;
+        let live = session.subscriptions.iter().filter(|s| matches!(s.state, SubscriptionState::Live(_)));
+        let live: Vec<u32> = live.map(|s| s.id).collect();
+        for subscription in live {
+            self.fall_behind(key, subscription);
+        }
+    }
+
+    fn fall_behind(&mut self, key: SessionKey, id: u32) {
+        let private = self.view_id();
+        let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) else { return };
+        let SubscriptionState::Live(view) = subscription.state else { return };
+        let position = Self::live_position(&self.views, &self.topics, view);
+        let behind = Behind {
+            view: private,
+            seq: 0,
+            announced: false,
+            position,
+            unread: Vec::new(),
+            checked: true,
+            reading: Reading::Undecided,
+        };
+        subscription.state = SubscriptionState::Behind(Box::new(behind));
+        self.leave(view, key, id);
+    }
+
+    /// Where the members of a live view stand: at the end of the last round, and in the round being handled as far as
+    /// the view's batches came.
+    pub(super) fn live_position(
+        views: &slotmap::SlotMap<ViewRef, View>,
+        topics: &super::index::Topics,
+        view: ViewRef,
+    ) -> Offsets {
+        let Some(view) = views.get(view) else { return Offsets::new() };
+        let Some(topic) = topics.get(view.key.topic) else { return Offsets::new() };
+        let mut position = topic.tail.clone();
+        position.extend(&view.round_reached);
+        position
+    }
+
+    /// The view of that key, made when new.
+    pub(super) fn join(&mut self, key: ViewKey, session: SessionKey, subscription: u32) -> (ViewRef, Joined) {
+        let view_ref = match self.view_of.get(&key) {
+            Some(&view) => view,
+            None => {
+                let view = self.views.insert(View::new(0, key.clone()));
+                let id = self.view_id();
+                self.views[view].id = id;
+                if let Some(topic) = self.topics.get_mut(key.topic) {
+                    topic.tenant(&tenant_name(key.access.scope())).add(view, key.types.clone());
+                }
+                self.view_of.insert(key, view);
+                view
+            }
+        };
+        let view = &mut self.views[view_ref];
+        view.members.push((session, subscription));
+        (view_ref, Joined { view: view.id, seq: view.seq })
+    }
+
+    /// A member leaves; a view without members ends.
+    pub(super) fn leave(&mut self, view_ref: ViewRef, session: SessionKey, subscription: u32) {
+        let Some(view) = self.views.get_mut(view_ref) else { return };
+        if let Some(at) = view.members.iter().position(|member| *member == (session, subscription)) {
+            view.members.swap_remove(at);
+        }
+        if view.members.is_empty() {
+            let Some(view) = self.views.remove(view_ref) else { return };
+            if let Some(topic) = self.topics.get_mut(view.key.topic) {
+                topic.tenant(&tenant_name(view.key.access.scope())).remove(view_ref);
+            }
+            self.view_of.remove(&view.key);
+        }
+    }
+
+    /// New partitions of a topic, or the topic itself, are read from here on.
+    pub(super) fn topic_opened(&mut self, key: TopicKey, id: TopicId, offsets: &Offsets) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        let first = topic.id.replace(id).is_none();
+        topic.tail.extend(offsets);
+        topic.version += 1;
+        self.window.open(key, offsets);
+        // Whoever is behind must not take a new partition for one that it has read.
+        let position = if first { topic.tail.clone() } else { offsets.clone() };
+        let mut hungry = Vec::new();
+        for (session, state) in &mut self.sessions {
+            for subscription in state.subscriptions.iter_mut().filter(|s| s.wants.topic == key) {
+                if let SubscriptionState::Behind(behind) = &mut subscription.state {
+                    for (&partition, &offset) in &position {
+                        behind.position.entry(partition).or_insert(offset);
+                    }
+                    hungry.push((session, subscription.id));
+                }
+            }
+        }
+        self.hungry.extend(hungry);
+    }
+
+    /// A topic was deleted: whoever reads it goes on with the one that may be made anew.
+    pub(super) fn topic_closed(&mut self, key: TopicKey) {
+        let Some(topic) = self.topics.get_mut(key) else { return };
+        topic.id = None;
+        topic.tail.clear();
+        topic.version += 1;
+        self.window.close(key);
+        let mut moved = Vec::new();
+        for (session, state) in &mut self.sessions {
+            for subscription in state.subscriptions.iter_mut().filter(|s| s.wants.topic == key) {
+                match &mut subscription.state {
+                    SubscriptionState::Behind(behind) => {
+                        behind.position.clear();
+                        behind.reading = Reading::Undecided;
+                        behind.unread.clear();
+                    }
+                    SubscriptionState::Live(view) => {
+                        if let Some(view) = self.views.get(*view) {
+                            moved.push((session, subscription.id, Joined { view: view.id, seq: view.seq }));
+                        }
+                    }
+                    SubscriptionState::Opening(..) => {}
+                }
+            }
+        }
+        for (session, subscription, at) in moved {
+            let moved = Moved { subscription, at, recovered: false, reason: MovedReason::LogChanged, gap: None };
+            self.say(session, &ServerFrame::Moved(moved));
+        }
+    }
+}
+
+/// The tenant under which the index holds a scope's views: no tenant has the empty name, so public ones have it.
+pub(super) fn tenant_name(scope: &Scope) -> Arc<str> {
+    match scope {
+        Scope::Tenant(tenant) => Arc::clone(tenant),
+        Scope::Public => "".into(),
+    }
+}

@@ -1,0 +1,200 @@
+//! Fan-out: shards that hand rounds of events to the sessions that may and want to see them.
+//!
+//! [`Shard`] is a pure machine: `(state, input, now) → effects`, and bytes in the sessions' outboxes. It never
+//! waits, and knows neither sockets nor logs; [`crate::app`] wires it to them. One idea a file:
+//! `live` (rounds to views), `behind` (feeding one subscription alone), `subscribe`, `publish`, `report`,
+//! `clock` (heartbeats, expiry, idle topics), `observe` (`$ledger`).
+
+mod behind;
+mod clock;
+mod index;
+mod live;
+mod observe;
+mod publish;
+mod shard;
+mod subscribe;
+mod view;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use slotmap::new_key_type;
+use tidegate_gate::{Policy, Principal, Rate, TokenError};
+use tidegate_log::{AppendError, Appended, LogError, NewRecord, Offsets, ReadError, TopicId, TopicKey};
+use tidegate_protocol::code::CloseCode;
+use tidegate_protocol::frame::{ClientFrame, Limits};
+use tidegate_protocol::timestamp::Millis;
+
+use crate::feed::catch_up::{History, Part};
+use crate::feed::{PublishForm, Round};
+use crate::ledger::NodeSnapshot;
+use crate::session::Outbox;
+
+pub use shard::Shard;
+pub use view::{TypeFilter, ViewKey, ViewRef};
+
+new_key_type! {
+    /// Names a session of one shard.
+    pub struct SessionKey;
+}
+
+/// A shard's configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// Which shard of the node this is, and of how many.
+    pub shard: (u32, u32),
+    /// What sessions must stay within.
+    pub limits: Limits,
+    /// Bytes beyond credit that may wait for a socket before its session is closed.
+    pub outbox_bytes: usize,
+    /// How often a session is pinged, in milliseconds.
+    pub heartbeat_interval: i64,
+    /// How long a pong may take.
+    pub heartbeat_timeout: i64,
+    /// How far in the future a publisher's timestamp may be.
+    pub skew: i64,
+    /// Bytes of recent rounds that are kept.
+    pub window_bytes: usize,
+    /// Events a session may publish.
+    pub publish_events: Rate,
+    /// Bytes a session may publish.
+    pub publish_bytes: Rate,
+}
+
+/// The parts of the configuration that are shared and may be exchanged while running.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Who may do what.
+    pub policy: Arc<Policy>,
+    /// How each logical topic's records are written.
+    pub forms: Arc<std::collections::HashMap<Arc<str>, PublishForm>>,
+}
+
+/// What happens to a shard.
+#[derive(Debug)]
+pub enum Input {
+    /// A session said something.
+    Frame(SessionKey, ClientFrame),
+    /// A session broke the protocol.
+    Broken(SessionKey, tidegate_protocol::frame::BadFrame),
+    /// A session's socket is gone.
+    Gone(SessionKey),
+    /// A session must end, for a reason that lies outside this shard.
+    End(SessionKey, CloseCode),
+    /// The feed follows a topic now, from these offsets on.
+    Followed {
+        /// Physical name.
+        physical: Arc<str>,
+        /// Its key.
+        topic: TopicKey,
+        /// Its identity; `None` while it does not exist.
+        id: Option<TopicId>,
+        /// The next offset to come of every partition.
+        offsets: Offsets,
+    },
+    /// Partitions are read from here on.
+    TopicOpened {
+        /// Which topic.
+        topic: TopicKey,
+        /// Its identity.
+        id: TopicId,
+        /// The new partitions.
+        offsets: Offsets,
+    },
+    /// A topic was deleted.
+    TopicClosed(TopicKey),
+    /// Events.
+    Round(Arc<Round>),
+    /// History that was asked for.
+    History(HistoryKey, Result<History, ReadError>),
+    /// Where a time lies, that was asked for.
+    OffsetsAt(SessionKey, u32, Result<Offsets, LogError>),
+    /// What the log said to a publish.
+    Appended(PublishKey, Result<Appended, AppendError>),
+    /// A refreshed token's verdict.
+    Verified(SessionKey, u32, Result<Principal, TokenError>),
+    /// Whether the log can be reached.
+    LogAvailable(bool),
+    /// The node's newest totals.
+    Ledger(Arc<NodeSnapshot>),
+    /// The node is going away: tell everyone to come back, spread over this many milliseconds.
+    Drain(u64),
+}
+
+/// What a shard wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Follow a topic.
+    Follow(Arc<str>),
+    /// No longer follow it.
+    Unfollow(TopicKey),
+    /// Read history, answered by [`Input::History`].
+    Read(HistoryKey),
+    /// Find out where a time lies, answered by [`Input::OffsetsAt`].
+    FindTime(SessionKey, u32, Arc<str>, i64),
+    /// Append a record, answered by [`Input::Appended`].
+    Append(PublishKey, NewRecord),
+    /// Verify a token, answered by [`Input::Verified`].
+    Verify(SessionKey, u32, String),
+    /// Write the session's outbox to its socket.
+    Flush(SessionKey),
+    /// Write what the outbox holds, then close the socket.
+    Close(SessionKey),
+}
+
+/// A session that has said `hello`.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Its id on the wire.
+    pub id: Arc<str>,
+    /// Who it is.
+    pub principal: Principal,
+    /// The client's own name for itself.
+    pub client: Arc<str>,
+    /// Bytes on their way to its socket.
+    pub outbox: Rc<RefCell<Outbox>>,
+}
+
+/// A part of history that a subscription waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryKey {
+    /// Whose.
+    pub session: SessionKey,
+    /// Which subscription.
+    pub subscription: u32,
+    /// Which part.
+    pub part: Part,
+}
+
+/// A publish that the log has not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishKey {
+    /// Whose.
+    pub session: SessionKey,
+    /// The frame's id.
+    pub request: u32,
+    /// The event's id.
+    pub event_id: String,
+    /// Its correlation id.
+    pub correlation_id: String,
+    /// Whether the publisher is shown the position.
+    pub raw: bool,
+}
+
+/// A moment: what the clock says and what chance draws, both passed in.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Milliseconds since the epoch.
+    pub now: Millis,
+    /// Uniform in 0..1.
+    pub random: f64,
+    /// Random bytes for a new id.
+    pub entropy: [u8; 10],
+}

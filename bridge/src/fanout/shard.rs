@@ -1,0 +1,311 @@
+//! The shard itself: its state, and which file answers which input.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use slotmap::SlotMap;
+use tidegate_log::{Offsets, TopicKey};
+use tidegate_protocol::code::{self, CloseCode, ErrorCode};
+use tidegate_protocol::cursor::Cursor;
+use tidegate_protocol::frame::{BadFrame, ClientFrame, Failed, LogState, ServerFrame, Welcome};
+use tidegate_protocol::json::Raw;
+use tidegate_protocol::ledger::Sessions;
+use tidegate_protocol::timestamp::Millis;
+
+use super::index::Topics;
+use super::view::{View, ViewKey, ViewRef};
+use super::window::Window;
+use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
+use crate::cursor::Sealer;
+use crate::ledger::{Counts, ShardSnapshot};
+use crate::session::{Session, SubscriptionState, websocket_frame};
+use tidegate_gate::{Principal, PublishLimit, Scope};
+
+/// Sessions of one thread, and all that is done for them.
+pub struct Shard {
+    pub(super) options: Options,
+    pub(super) rules: Rules,
+    pub(super) sealer: Sealer,
+    pub(super) sessions: SlotMap<SessionKey, Session>,
+    pub(super) views: SlotMap<ViewRef, View>,
+    pub(super) view_of: HashMap<ViewKey, ViewRef>,
+    pub(super) topics: Topics,
+    /// Subscriptions to topics that the feed has not answered for yet, by physical name.
+    pub(super) following: HashMap<Arc<str>, Vec<super::subscribe::Waiting>>,
+    pub(super) window: Window,
+    pub(super) counts: Counts,
+    pub(super) deadlines: BTreeSet<(Millis, SessionKey)>,
+    /// Subscriptions that are behind and have something to be fed.
+    pub(super) hungry: VecDeque<(SessionKey, u32)>,
+    /// The same, for whom there is nothing to do before the next tick.
+    pub(super) retry: Vec<(SessionKey, u32)>,
+    pub(super) log_available: bool,
+    pub(super) effects: Vec<Effect>,
+    next_view: u32,
+    pub(super) moment: Moment,
+}
+
+impl Shard {
+    /// A shard without sessions.
+    pub fn new(options: Options, rules: Rules, sealer: Sealer) -> Self {
+        let window = Window::new(options.window_bytes);
+        Self {
+            next_view: options.shard.0,
+            options,
+            rules,
+            sealer,
+            sessions: SlotMap::with_key(),
+            views: SlotMap::with_key(),
+            view_of: HashMap::new(),
+            topics: Topics::default(),
+            following: HashMap::new(),
+            window,
+            counts: Counts::default(),
+            deadlines: BTreeSet::new(),
+            hungry: VecDeque::new(),
+            retry: Vec::new(),
+            log_available: true,
+            effects: Vec::new(),
+            moment: Moment { now: 0, random: 0.0, entropy: [0; 10] },
+        }
+    }
+
+    /// Opens a session: its key, and its `welcome` in the outbox.
+    pub fn open(&mut self, moment: Moment, newcomer: Newcomer) -> SessionKey {
+        self.moment = moment;
+        let Newcomer { id, principal, client, outbox } = newcomer;
+        let options = &self.options;
+        let next_ping = moment.now + (options.heartbeat_interval as f64 * (0.5 + moment.random / 2.0)) as i64;
+        let welcome = Welcome {
+            session: id.to_string(),
+            node: options.node.to_string(),
+            tenant: principal.tenant.to_string(),
+            subject: principal.subject.to_string(),
+            expires: Some(principal.expires),
+            heartbeat_ms: options.heartbeat_interval.cast_unsigned(),
+            limits: options.limits,
+            features: Vec::new(),
+        };
+        let session = Session {
+            id,
+            client,
+            outbox,
+            credit: options.limits.credit.cast_signed(),
+            paused: false,
+            in_flight: crate::session::InFlight::default(),
+            subscriptions: Vec::new(),
+            ledgers: Vec::new(),
+            next_subscription: 0,
+            publish_limit: PublishLimit::new(options.publish_events, options.publish_bytes, moment.now),
+            publishing: 0,
+            pinged: None,
+            next_ping,
+            dirty: false,
+            closing: false,
+            principal,
+        };
+        let key = self.sessions.insert(session);
+        self.schedule(key);
+        self.say(key, &ServerFrame::Welcome(welcome));
+        if !self.log_available {
+            self.say(key, &ServerFrame::State(LogState { log_available: false }));
+        }
+        key
+    }
+
+    /// Handles one input.
+    pub fn handle(&mut self, moment: Moment, input: Input) {
+        self.moment = moment;
+        match input {
+            Input::Frame(session, frame) => self.frame(session, frame),
+            Input::Broken(session, bad) => self.broken(session, &bad),
+            Input::Gone(session) => self.gone(session),
+            Input::End(session, code) => self.end(session, code),
+            Input::Followed { physical, topic, id, offsets } => self.followed(&physical, topic, id, offsets),
+            Input::TopicOpened { topic, id, offsets } => self.topic_opened(topic, id, &offsets),
+            Input::TopicClosed(topic) => self.topic_closed(topic),
+            Input::Round(round) => self.round(round),
+            Input::History(key, outcome) => self.history(&key, outcome),
+            Input::OffsetsAt(session, subscription, outcome) => self.time_found(session, subscription, outcome),
+            Input::Appended(key, outcome) => self.appended(&key, outcome),
+            Input::Verified(session, request, outcome) => self.verified(session, request, outcome),
+            Input::LogAvailable(available) => self.log_state(available),
+            Input::Ledger(snapshot) => self.ledger(&snapshot),
+            Input::Drain(spread) => self.drain(spread),
+        }
+    }
+
+    /// What is to be done now.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The shard's rows and sessions, between two inputs.
+    pub fn snapshot(&self) -> ShardSnapshot {
+        let rows = self.counts.snapshot(|add| {
+            for session in self.sessions.values() {
+                session.in_flight.count_in_flight(&mut *add);
+            }
+        });
+        let mut sessions: HashMap<Arc<str>, Sessions> = HashMap::new();
+        for session in self.sessions.values() {
+            let of = sessions.entry(Arc::clone(&session.principal.tenant)).or_default();
+            let behind = |s: &crate::session::Subscription| matches!(s.state, SubscriptionState::Behind(_));
+            of.open += 1;
+            of.paused += u64::from(session.paused);
+            of.behind += u64::from(session.subscriptions.iter().any(behind));
+        }
+        ShardSnapshot { rows, sessions }
+    }
+
+    /// Bytes of recent rounds that are held.
+    pub fn window_bytes(&self) -> usize {
+        self.window.bytes()
+    }
+
+    /// Sessions that are open.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Who a session is, while it is there.
+    pub fn principal(&self, session: SessionKey) -> Option<&Principal> {
+        self.sessions.get(session).map(|session| &session.principal)
+    }
+
+    fn frame(&mut self, key: SessionKey, frame: ClientFrame) {
+        if self.sessions.get(key).is_none_or(|session| session.closing) {
+            return;
+        }
+        match frame {
+            ClientFrame::Hello(_) => {
+                self.refuse(key, Failed::new(ErrorCode::MalformedFrame, "hello comes once, as the first frame"));
+                self.end(key, code::PROTOCOL_ERROR);
+            }
+            ClientFrame::Subscribe(subscribe) => self.subscribe(key, subscribe),
+            ClientFrame::Unsubscribe(unsubscribe) => self.unsubscribe(key, unsubscribe),
+            ClientFrame::Publish(publish) => self.publish(key, publish),
+            ClientFrame::Report(report) => self.report(key, &report),
+            ClientFrame::Refresh(refresh) => self.effects.push(Effect::Verify(key, refresh.id, refresh.token)),
+            ClientFrame::Pong => self.pong(key),
+        }
+    }
+
+    fn broken(&mut self, key: SessionKey, bad: &BadFrame) {
+        let failed = Failed { pointer: bad.pointer().map(str::to_owned), ..Failed::new(bad.code(), bad.to_string()) };
+        self.refuse(key, failed);
+        self.end(key, code::PROTOCOL_ERROR);
+    }
+
+    fn report(&mut self, key: SessionKey, report: &tidegate_protocol::frame::Report) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        match session.in_flight.apply(report, &mut self.counts) {
+            Ok(returned) => {
+                session.credit += returned.credit.cast_signed();
+                let room = session.credit > 0 && session.in_flight.unsettled() < self.options.limits.unsettled;
+                if session.paused && room {
+                    session.paused = false;
+                    self.hungry.extend(session.subscriptions.iter().map(|s| (key, s.id)));
+                }
+            }
+            Err(invalid) => {
+                self.refuse(key, Failed::new(ErrorCode::InvalidReport, invalid.to_string()));
+                self.end(key, code::PROTOCOL_ERROR);
+            }
+        }
+    }
+
+    /// Ends a session from this side: what waits is written, then the close frame.
+    pub(super) fn end(&mut self, key: SessionKey, code: CloseCode) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if std::mem::replace(&mut session.closing, true) {
+            return;
+        }
+        session.outbox.borrow_mut().push(websocket_frame::close(code));
+        self.gone(key);
+        self.effects.push(Effect::Close(key));
+    }
+
+    /// The session is over: what it had received and not settled is abandoned.
+    fn gone(&mut self, key: SessionKey) {
+        let Some(mut session) = self.sessions.remove(key) else { return };
+        self.deadlines.remove(&(Self::deadline(&self.options, &session), key));
+        session.in_flight.abandon(&mut self.counts);
+        for subscription in std::mem::take(&mut session.subscriptions) {
+            self.release(key, subscription);
+        }
+    }
+
+    fn log_state(&mut self, available: bool) {
+        if self.log_available == available {
+            return;
+        }
+        self.log_available = available;
+        let keys: Vec<SessionKey> = self.sessions.keys().collect();
+        for key in keys {
+            self.say(key, &ServerFrame::State(LogState { log_available: available }));
+        }
+    }
+
+    /// Puts a control frame into the outbox.
+    pub(super) fn say(&mut self, key: SessionKey, frame: &ServerFrame<Raw<'_>>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        if session.closing {
+            return;
+        }
+        session.outbox.borrow_mut().push(websocket_frame::text(&frame.encode()));
+        self.mark(key);
+        self.check_outbox(key);
+    }
+
+    /// Puts an error frame into the outbox.
+    pub(super) fn refuse(&mut self, key: SessionKey, failed: Failed) {
+        self.say(key, &ServerFrame::Error(failed));
+    }
+
+    /// The session has something to write.
+    pub(super) fn mark(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key)
+            && !std::mem::replace(&mut session.dirty, true)
+        {
+            self.effects.push(Effect::Flush(key));
+        }
+    }
+
+    /// What was marked has been handed to the socket.
+    pub fn flushed(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.dirty = false;
+        }
+    }
+
+    fn check_outbox(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let bound = self.options.outbox_bytes + self.options.limits.credit as usize;
+        if session.outbox.borrow().is_over(bound) {
+            self.end(key, code::SLOW_CONSUMER);
+        }
+    }
+
+    /// A view id that no other view of this node has.
+    pub(super) fn view_id(&mut self) -> u32 {
+        self.next_view = self.next_view.wrapping_add(self.options.shard.1);
+        self.next_view
+    }
+
+    /// Seals a position in a topic for the readers of one scope.
+    pub(super) fn seal(&self, topic: TopicKey, scope: &Scope, full: bool, offsets: &Offsets) -> String {
+        let Some(topic) = self.topics.get(topic) else { return String::new() };
+        let tenant = match scope {
+            Scope::Tenant(tenant) => tenant.to_string(),
+            Scope::Public => String::new(),
+        };
+        self.sealer.seal(&Cursor {
+            tenant,
+            topic: topic.physical.to_string(),
+            topic_id: topic.id.unwrap_or_default(),
+            full,
+            offsets: offsets.clone(),
+        })
+    }
+}

@@ -1,0 +1,317 @@
+//! Subscribing: from the frame to the first view, and back.
+
+use std::sync::Arc;
+
+use tidegate_gate::{Access, Action, Principal, TokenError};
+use tidegate_log::{LogError, Offsets, TopicId, TopicKey};
+use tidegate_protocol::code::{self, ErrorCode};
+use tidegate_protocol::frame::{
+    Failed, From, Joined, Moved, MovedReason, Refreshed, ServerFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed,
+};
+use tidegate_protocol::timestamp::Millis;
+
+use super::index::Topic;
+use super::live::tenant_name;
+use super::shard::Shard;
+use super::view::{TypeFilter, ViewKey};
+use super::{Effect, SessionKey};
+use crate::session::{Behind, LedgerSubscription, Reading, Subscription, SubscriptionState};
+
+/// The bus's own topic of totals.
+const LEDGER: &str = "$ledger";
+
+/// How long the log may take to say what a topic is.
+const PATIENCE: Millis = 10_000;
+
+/// Most cursors that a subscription may begin with: a full one and the deltas since.
+const MAX_CURSORS: usize = 129;
+
+/// Most event types that a subscription may name.
+const MAX_TYPES: usize = 128;
+
+/// A subscription to a topic that the feed has not answered for.
+#[derive(Debug)]
+pub struct Waiting {
+    session: SessionKey,
+    request: u32,
+    access: Access,
+    types: TypeFilter,
+    from: From,
+    since: Millis,
+}
+
+impl Shard {
+    pub(super) fn subscribe(&mut self, key: SessionKey, subscribe: Subscribe) {
+        let request = subscribe.id;
+        if let Err(failed) = self.begin_subscription(key, subscribe) {
+            self.refuse(key, failed.answering(request));
+        }
+    }
+
+    fn begin_subscription(&mut self, key: SessionKey, subscribe: Subscribe) -> Result<(), Failed> {
+        let Subscribe { id: request, topic, types, consumer, from, group_by } = subscribe;
+        let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
+        if consumer.is_some() {
+            return Err(Failed::new(ErrorCode::Unsupported, "named consumers are not served by this bridge yet"));
+        }
+        let waiting = self.following.values().flatten().filter(|w| w.session == key).count();
+        if (session.subscriptions.len() + session.ledgers.len() + waiting) as u64 >= self.options.limits.subscriptions {
+            return Err(Failed::new(ErrorCode::TooManySubscriptions, "unsubscribe from another topic first"));
+        }
+        if topic == LEDGER {
+            let observe = self.rules.policy.observe(&session.principal);
+            let observe = observe.ok_or_else(|| Failed::new(ErrorCode::Denied, "observing is not allowed"))?;
+            let id = session.subscription_id();
+            session.ledgers.push(LedgerSubscription { id, observe, group_by });
+            let at = Joined { view: self.view_id(), seq: 0 };
+            let subscribed = Subscribed { id: request, subscription: id, at, cursor: String::new(), recovered: true };
+            self.say(key, &ServerFrame::Subscribed(subscribed));
+            return Ok(());
+        }
+        let denied = |error: tidegate_gate::Denied| Failed::new(ErrorCode::Denied, error.to_string());
+        let access = self.rules.policy.subscribe(&session.principal, &topic).map_err(denied)?;
+        if matches!(from, From::Earliest | From::Time(_))
+            && !self.rules.policy.may(&session.principal, Action::Replay, &topic)
+        {
+            return Err(Failed::new(ErrorCode::Denied, "to begin at the earliest or at a time needs the grant replay"));
+        }
+        let too_many = |what| Failed::new(ErrorCode::MalformedFrame, format!("/subscribe/{what}: names too many"));
+        if types.len() > MAX_TYPES {
+            return Err(too_many("types"));
+        }
+        if matches!(&from, From::Cursor(tokens) if tokens.len() > MAX_CURSORS) {
+            return Err(too_many("from/cursor"));
+        }
+        let physical = Arc::clone(access.physical());
+        let known = session.subscriptions.iter().any(|s| s.wants.access == access);
+        if known || self.following.get(&physical).is_some_and(|all| all.iter().any(|w| w.session == key)) {
+            return Err(Failed::new(ErrorCode::AlreadySubscribed, "one subscription a topic; let components share it"));
+        }
+        let since = self.moment.now;
+        let waiting = Waiting { session: key, request, access, types: TypeFilter::new(types), from, since };
+        match self.topics.key(&physical) {
+            Some(topic) => self.admit(topic, waiting),
+            None => {
+                let queue = self.following.entry(Arc::clone(&physical)).or_default();
+                if queue.is_empty() {
+                    self.effects.push(Effect::Follow(physical));
+                }
+                queue.push(waiting);
+            }
+        }
+        Ok(())
+    }
+
+    /// The feed follows a topic: whoever waited for it can begin.
+    pub(super) fn followed(&mut self, physical: &Arc<str>, key: TopicKey, id: Option<TopicId>, offsets: Offsets) {
+        let waiting = self.following.remove(physical).unwrap_or_default();
+        if self.topics.get(key).is_none() {
+            let logical = waiting.first().map_or_else(|| Arc::clone(physical), |w| Arc::clone(w.access.topic()));
+            let mut topic = Topic::new(Arc::clone(physical), logical);
+            topic.id = id;
+            topic.idle_since = Some(self.moment.now);
+            self.window.open(key, &offsets);
+            topic.tail = offsets;
+            self.topics.insert(key, topic);
+        }
+        for waiting in waiting {
+            self.admit(key, waiting);
+        }
+    }
+
+    /// A subscription to a topic that is known.
+    fn admit(&mut self, topic: TopicKey, waiting: Waiting) {
+        let Waiting { session: key, request, access, types, from, .. } = waiting;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let id = session.subscription_id();
+        let wants = ViewKey { topic, access, types };
+        let state = SubscriptionState::Opening(from.clone(), self.moment.now);
+        session.subscriptions.push(Subscription { id, request, wants, state, told: 0 });
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.subscriptions += 1;
+            topic.idle_since = None;
+        }
+        self.begin(key, id, from);
+    }
+
+    /// Finds out where a subscription begins, and begins.
+    fn begin(&mut self, key: SessionKey, id: u32, from: From) {
+        let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) else { return };
+        let (request, wants) = (subscription.request, subscription.wants.clone());
+        let Some(topic) = self.topics.get(wants.topic) else { return };
+        match from {
+            From::Latest => {
+                let tail = topic.tail.clone();
+                self.place(key, id, tail, Vec::new(), None);
+            }
+            From::Earliest => {
+                let unread: Vec<i32> = topic.tail.keys().copied().collect();
+                let position = unread.iter().map(|&partition| (partition, 0)).collect();
+                self.place(key, id, position, unread, None);
+            }
+            From::Time(at) => {
+                let physical = Arc::clone(&topic.physical);
+                self.effects.push(Effect::FindTime(key, id, physical, at));
+            }
+            From::Cursor(tokens) => {
+                let whose = tenant_name(wants.access.scope());
+                let cursor = self.sealer.open_all(&tokens).ok();
+                let cursor = cursor.filter(|c| c.full && c.tenant == *whose && c.topic == *topic.physical);
+                let Some(cursor) = cursor else {
+                    self.drop_subscription(key, id);
+                    let failed =
+                        Failed::new(ErrorCode::InvalidCursor, "the cursor is not one of this topic and tenant");
+                    return self.refuse(key, failed.answering(request));
+                };
+                if topic.id.is_some_and(|id| id != cursor.topic_id) {
+                    // Another topic under the same name: all of it is new.
+                    let unread: Vec<i32> = topic.tail.keys().copied().collect();
+                    let position = unread.iter().map(|&partition| (partition, 0)).collect();
+                    return self.place(key, id, position, unread, Some(false));
+                }
+                let position: Offsets = cursor.offsets;
+                self.place(key, id, position, Vec::new(), Some(true));
+            }
+        }
+    }
+
+    pub(super) fn time_found(&mut self, key: SessionKey, id: u32, outcome: Result<Offsets, LogError>) {
+        let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) else { return };
+        let request = subscription.request;
+        if !matches!(subscription.state, SubscriptionState::Opening(..)) {
+            return;
+        }
+        match outcome {
+            Ok(position) => self.place(key, id, position, Vec::new(), None),
+            Err(error) => {
+                self.drop_subscription(key, id);
+                self.refuse(key, Failed::new(ErrorCode::LogUnavailable, error.to_string()).answering(request));
+            }
+        }
+    }
+
+    /// Begins at a position: live if it is the tail, else behind. `recovered` is `None` where there was no cursor.
+    fn place(&mut self, key: SessionKey, id: u32, position: Offsets, unread: Vec<i32>, recovered: Option<bool>) {
+        let private = self.view_id();
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let live = session.may_receive();
+        let Some(subscription) = session.subscription(id) else { return };
+        let (request, wants) = (subscription.request, subscription.wants.clone());
+        let Some(topic) = self.topics.get(wants.topic) else { return };
+        let (at_tail, version) = (topic.tail == position, topic.version);
+        let cursor = self.seal(wants.topic, wants.access.scope(), true, &position);
+        let (state, at) = if at_tail && live {
+            let (view, at) = self.join(wants, key, id);
+            (SubscriptionState::Live(view), at)
+        } else {
+            let reading = Reading::Undecided;
+            let behind = Behind { view: private, seq: 0, announced: true, position, unread, checked: at_tail, reading };
+            self.hungry.push_back((key, id));
+            (SubscriptionState::Behind(Box::new(behind)), Joined { view: private, seq: 0 })
+        };
+        if let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) {
+            subscription.state = state;
+            subscription.told = version;
+        }
+        let subscribed = Subscribed { id: request, subscription: id, at, cursor, recovered: recovered.unwrap_or(true) };
+        self.say(key, &ServerFrame::Subscribed(subscribed));
+        if recovered == Some(false) {
+            let reason = MovedReason::LogChanged;
+            self.say(key, &ServerFrame::Moved(Moved { subscription: id, at, recovered: false, reason, gap: None }));
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, key: SessionKey, unsubscribe: Unsubscribe) {
+        let Unsubscribe { id: request, subscription } = unsubscribe;
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let ledgers = session.ledgers.len();
+        session.ledgers.retain(|ledger| ledger.id != subscription);
+        let was_ledger = session.ledgers.len() < ledgers;
+        if was_ledger || self.drop_subscription(key, subscription) {
+            self.say(key, &ServerFrame::Unsubscribed(Unsubscribed { id: request, subscription }));
+        } else {
+            let failed = Failed::new(ErrorCode::UnknownSubscription, "this session has no such subscription");
+            self.refuse(key, failed.answering(request));
+        }
+    }
+
+    /// Ends a subscription. What it was sent stays reportable. Says whether there was one.
+    pub(super) fn drop_subscription(&mut self, key: SessionKey, id: u32) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let Some(at) = session.position_of(id) else { return false };
+        let subscription = session.subscriptions.remove(at);
+        self.release(key, subscription);
+        true
+    }
+
+    /// Takes a subscription that has left its session out of its view and topic.
+    pub(super) fn release(&mut self, key: SessionKey, subscription: Subscription) {
+        if let SubscriptionState::Live(view) = subscription.state {
+            self.leave(view, key, subscription.id);
+        }
+        if let Some(topic) = self.topics.get_mut(subscription.wants.topic) {
+            topic.subscriptions -= 1;
+            if topic.subscriptions == 0 {
+                topic.idle_since = Some(self.moment.now);
+            }
+        }
+    }
+
+    /// Refuses whoever waited too long for the log.
+    pub(super) fn lose_patience(&mut self) {
+        let now = self.moment.now;
+        let mut refused = Vec::new();
+        self.following.retain(|_, queue| {
+            refused.extend(queue.extract_if(.., |w| now - w.since > PATIENCE).map(|w| (w.session, w.request)));
+            !queue.is_empty()
+        });
+        for (key, request) in refused {
+            let failed = Failed::new(ErrorCode::LogUnavailable, "the log did not answer in time; try again");
+            self.refuse(key, failed.answering(request));
+        }
+    }
+
+    /// A token that was to be renewed in place was verified.
+    pub(super) fn verified(&mut self, key: SessionKey, request: u32, outcome: Result<Principal, TokenError>) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let principal = match outcome {
+            Ok(principal) => principal,
+            Err(error) => {
+                let failed = Failed::new(error.code(), error.public());
+                return self.refuse(key, failed.answering(request));
+            }
+        };
+        if (&principal.tenant, &principal.subject) != (&session.principal.tenant, &session.principal.subject) {
+            let failed =
+                Failed::new(ErrorCode::InvalidToken, "a session is renewed for its own tenant and subject only");
+            self.refuse(key, failed.answering(request));
+            return self.end(key, code::INVALID_TOKEN);
+        }
+        let expires = principal.expires;
+        self.reschedule(key, |session| session.principal = principal);
+        self.say(key, &ServerFrame::Refreshed(Refreshed { id: request, expires: Some(expires) }));
+        self.check_grants(key);
+    }
+
+    /// Ends the subscriptions that the session's grants no longer allow.
+    fn check_grants(&mut self, key: SessionKey) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let policy = &self.rules.policy;
+        let principal = &session.principal;
+        let keeps = |s: &&Subscription| {
+            policy.subscribe(principal, s.wants.access.topic()).ok().as_ref() != Some(&s.wants.access)
+        };
+        let mut lost: Vec<u32> = session.subscriptions.iter().filter(keeps).map(|s| s.id).collect();
+        let observe = policy.observe(principal);
+        match observe {
+            Some(observe) => session.ledgers.iter_mut().for_each(|ledger| ledger.observe = observe.clone()),
+            None => lost.extend(std::mem::take(&mut session.ledgers).into_iter().map(|ledger| ledger.id)),
+        }
+        for id in lost {
+            self.drop_subscription(key, id);
+            let failed =
+                Failed { subscription: Some(id), ..Failed::new(ErrorCode::Denied, "the new token does not allow it") };
+            self.refuse(key, failed);
+        }
+    }
+}

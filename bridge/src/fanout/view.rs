@@ -1,0 +1,160 @@
+//! Views: sessions that want the same of a topic share the same bytes.
+//!
+//! A live view frames each batch once and hands it to all its members. What goes into a batch must be
+//! [`Permitted`] for the view's own access: a path that forgets the gate does not compile.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use slotmap::new_key_type;
+use tidegate_gate::{Access, Facts, Permitted};
+use tidegate_log::{Offsets, TopicKey};
+use tidegate_protocol::frame::BatchWriter;
+
+use super::SessionKey;
+use crate::feed::{Entry, Round};
+use crate::ledger::RowId;
+use crate::session::{BatchRows, websocket_frame};
+
+/// Payload bytes after which a batch is closed: 64 KiB, or one event.
+pub const BATCH_BYTES: usize = 64 * 1024;
+
+/// Room that a batch's head, cursor and tail take.
+const AROUND: usize = 512;
+
+new_key_type! {
+    /// Names a live view of one shard.
+    pub struct ViewRef;
+}
+
+/// The event types that a subscription wants; all, when it names none.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct TypeFilter(Option<Rc<[String]>>);
+
+impl TypeFilter {
+    /// A filter of these types, in whatever order and however often each is named.
+    pub fn new(mut types: Vec<String>) -> Self {
+        types.sort_unstable();
+        types.dedup();
+        Self((!types.is_empty()).then(|| types.into()))
+    }
+
+    /// Whether an event of this type is wanted.
+    pub fn admits(&self, event_type: &str) -> bool {
+        self.0.as_ref().is_none_or(|types| types.binary_search_by(|known| known.as_str().cmp(event_type)).is_ok())
+    }
+}
+
+/// What makes two subscriptions share a view.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ViewKey {
+    /// Which topic of the feed.
+    pub topic: TopicKey,
+    /// What the gate granted.
+    pub access: Access,
+    /// What the subscriber wants of it.
+    pub types: TypeFilter,
+}
+
+/// A live view.
+#[derive(Debug)]
+pub struct View {
+    /// Its id on the wire.
+    pub id: u32,
+    /// What it shows.
+    pub key: ViewKey,
+    /// The next batch's number.
+    pub seq: u64,
+    /// Who gets it: a session, and its subscription.
+    pub members: Vec<(SessionKey, u32)>,
+    /// The batch that is being filled.
+    pub pending: Pending,
+    /// How far the batches of the round that is being handled came.
+    pub round_reached: Offsets,
+}
+
+impl View {
+    /// A view without members.
+    pub fn new(id: u32, key: ViewKey) -> Self {
+        Self { id, key, seq: 0, members: Vec::new(), pending: Pending::default(), round_reached: Offsets::new() }
+    }
+}
+
+/// An event as the gate looks at it.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The physical topic.
+    pub physical: &'a str,
+    /// The round it came in.
+    pub round: &'a Round,
+    /// Where it lies in it.
+    pub entry: &'a Entry,
+}
+
+impl Facts for Event<'_> {
+    fn topic(&self) -> &str {
+        self.physical
+    }
+
+    fn tenant(&self) -> &str {
+        self.round.tenant(self.entry)
+    }
+}
+
+/// A batch that is being filled.
+#[derive(Debug, Default)]
+pub struct Pending {
+    entries: Vec<u8>,
+    rows: Vec<RowId>,
+    reached: Offsets,
+}
+
+/// A batch that is framed.
+#[derive(Debug)]
+pub struct Framed {
+    /// The WebSocket frame.
+    pub bytes: Bytes,
+    /// What the ledger and the in-flight tables keep of it.
+    pub rows: Rc<BatchRows>,
+    /// How far it came, in each partition it touched.
+    pub reached: Offsets,
+}
+
+impl Pending {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether one more event would make the batch longer than it may be.
+    pub fn is_full_for(&self, event: &Event<'_>) -> bool {
+        !self.is_empty() && self.entries.len() + event.round.wire(event.entry).len() + AROUND > BATCH_BYTES
+    }
+
+    /// Adds an event that the gate let through.
+    pub fn push(&mut self, permitted: Permitted<'_, Event<'_>>, row: RowId) {
+        let event = permitted.event();
+        if !self.entries.is_empty() {
+            self.entries.push(b',');
+        }
+        self.entries.extend_from_slice(event.round.wire(event.entry));
+        self.rows.push(row);
+        self.reached.insert(event.entry.partition, event.entry.offset + 1);
+    }
+
+    /// Closes the batch. `seal` makes the delta cursor of what it reached.
+    pub fn frame(&mut self, view: u32, seq: u64, seal: impl FnOnce(&Offsets) -> String) -> Framed {
+        let reached = std::mem::take(&mut self.reached);
+        let mut frame = websocket_frame::begin();
+        frame.reserve_exact(self.entries.len() + AROUND);
+        BatchWriter::head(&mut frame, view, seq);
+        frame.extend_from_slice(&self.entries);
+        BatchWriter::tail(&mut frame, &seal(&reached));
+        self.entries.clear();
+        if self.entries.capacity() > 2 * BATCH_BYTES {
+            self.entries = Vec::new();
+        }
+        let rows = Rc::new(BatchRows::new(std::mem::take(&mut self.rows)));
+        Framed { bytes: websocket_frame::finish(frame), rows, reached }
+    }
+}

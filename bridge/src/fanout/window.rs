@@ -1,0 +1,147 @@
+//! The window: recent rounds, kept so that a reader who was away for a moment needs no read of the log.
+//!
+//! Rounds are shared with all shards; a shard's window holds references and an index by topic. It is bounded
+//! in bytes and forgets the oldest round first.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tidegate_log::{Offsets, TopicKey};
+
+use crate::feed::{Entry, Round};
+
+/// Recent rounds and where each topic's events lie in them.
+#[derive(Debug)]
+pub struct Window {
+    rounds: VecDeque<Arc<Round>>,
+    /// Number of the first round that is held.
+    first_round: u64,
+    bytes: usize,
+    limit: usize,
+    topics: HashMap<TopicKey, TopicWindow>,
+}
+
+#[derive(Debug, Default)]
+struct TopicWindow {
+    entries: VecDeque<(u64, u32)>,
+    /// Number of the first entry that is held, counted over the topic's life here.
+    first: u64,
+    /// From these offsets on the window holds everything.
+    start: Offsets,
+}
+
+impl Window {
+    /// A window of at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { rounds: VecDeque::new(), first_round: 0, bytes: 0, limit, topics: HashMap::new() }
+    }
+
+    /// A topic (or new partitions of one) is read from here on.
+    pub fn open(&mut self, topic: TopicKey, offsets: &Offsets) {
+        self.topics.entry(topic).or_default().start.extend(offsets);
+    }
+
+    /// A topic is no longer read, or is another one now.
+    pub fn close(&mut self, topic: TopicKey) {
+        self.topics.remove(&topic);
+    }
+
+    /// Keeps a round.
+    pub fn keep(&mut self, round: Arc<Round>) {
+        let number = self.first_round + self.rounds.len() as u64;
+        for (index, entry) in round.entries.iter().enumerate() {
+            if let Some(topic) = self.topics.get_mut(&entry.topic) {
+                topic.entries.push_back((number, index as u32));
+            }
+        }
+        self.bytes += round.size();
+        self.rounds.push_back(round);
+        while self.bytes > self.limit {
+            let Some(oldest) = self.rounds.pop_front() else { break };
+            self.bytes -= oldest.size();
+            self.forget(&oldest);
+            self.first_round += 1;
+        }
+    }
+
+    fn forget(&mut self, round: &Round) {
+        for entry in &round.entries {
+            let Some(topic) = self.topics.get_mut(&entry.topic) else { continue };
+            if topic.entries.front().is_some_and(|(number, _)| *number == self.first_round) {
+                topic.entries.pop_front();
+                topic.first += 1;
+                topic.start.insert(entry.partition, entry.offset + 1);
+            }
+        }
+    }
+
+    /// Whether everything from `position` on is held.
+    pub fn covers(&self, topic: TopicKey, position: &Offsets) -> bool {
+        self.gap(topic, position).is_none()
+    }
+
+    /// A partition in which the window begins after `position`, and where it begins.
+    pub fn gap(&self, topic: TopicKey, position: &Offsets) -> Option<(i32, i64)> {
+        let start = &self.topics.get(&topic)?.start;
+        start.iter().map(|(&p, &o)| (p, o)).find(|(p, start)| position.get(p).is_some_and(|at| at < start))
+    }
+
+    /// Number of the topic's first entry held, and of the one after its last.
+    pub fn range(&self, topic: TopicKey) -> std::ops::Range<u64> {
+        self.topics.get(&topic).map_or(0..0, |t| t.first..t.first + t.entries.len() as u64)
+    }
+
+    /// An entry by its number.
+    pub fn entry(&self, topic: TopicKey, number: u64) -> Option<(&Round, &Entry)> {
+        let topic = self.topics.get(&topic)?;
+        let (round, index) = topic.entries.get(number.checked_sub(topic.first)? as usize)?;
+        let round = self.rounds.get((round - self.first_round) as usize)?;
+        Some((round, round.entries.get(*index as usize)?))
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round(offsets: std::ops::Range<i64>) -> Arc<Round> {
+        let mut round = Round::default();
+        for offset in offsets {
+            round.push((TopicKey(1), 0, offset), "acme", "a.b", |out| out.extend_from_slice(&[b'x'; 100]));
+            round.reach(TopicKey(1), 0, offset + 1);
+        }
+        Arc::new(round)
+    }
+
+    #[test]
+    fn forgets_the_oldest_and_says_so() {
+        let one = round(10..20);
+        let mut window = Window::new(one.size() * 5 / 2);
+        let at = |offset: i64| Offsets::from([(0, offset)]);
+        window.open(TopicKey(1), &at(10));
+        window.keep(one);
+        window.keep(round(20..30));
+        assert!(window.covers(TopicKey(1), &at(10)) && !window.covers(TopicKey(1), &at(9)));
+        window.keep(round(30..40));
+        assert_eq!(window.gap(TopicKey(1), &at(15)), Some((0, 20)));
+        assert!(window.covers(TopicKey(1), &at(20)));
+        assert_eq!(window.range(TopicKey(1)), 10..30);
+        assert_eq!(window.entry(TopicKey(1), 10).unwrap().1.offset, 20);
+        assert!(window.entry(TopicKey(1), 9).is_none());
+    }
+
+    #[test]
+    fn another_topic_does_not_shift_it() {
+        let mut window = Window::new(1 << 20);
+        window.keep(round(0..3));
+        window.open(TopicKey(1), &Offsets::from([(0, 3)]));
+        window.keep(round(3..5));
+        assert_eq!(window.range(TopicKey(1)), 0..2);
+        assert_eq!(window.entry(TopicKey(1), 0).unwrap().1.offset, 3);
+    }
+}

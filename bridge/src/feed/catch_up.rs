@@ -1,0 +1,181 @@
+//! Catching up: history for subscriptions that are behind, read by other clients than the live feed's, at a bounded
+//! rate. What several ask for at once, or shortly after another, is read once.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tidegate_log::{Limit, Log, LogError, Offsets, ReadError, Reader, TopicKey};
+
+use super::decode::decode;
+use super::round::Round;
+use super::topics::TopicTable;
+
+/// One part of history.
+const CHUNK_RECORDS: usize = 2_048;
+const CHUNK_BYTES: usize = 512 * 1024;
+
+/// Parts that are kept for others who ask for the same.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Which part of which partition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// Physical topic.
+    pub physical: Arc<str>,
+    /// Its key in the live feed, which the events of the part carry.
+    pub topic: TopicKey,
+    /// Which partition.
+    pub partition: i32,
+    /// From this offset on.
+    pub from: i64,
+    /// Up to this one.
+    pub until: i64,
+}
+
+/// A part that was read.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The events.
+    pub round: Arc<Round>,
+    /// The next offset.
+    pub next: i64,
+}
+
+/// Asks for history; a clone for each shard.
+#[derive(Clone)]
+pub struct CatchUp {
+    jobs: Sender<Job>,
+}
+
+type Done<T> = Box<dyn FnOnce(T) + Send>;
+
+enum Job {
+    Read(Part, Done<Result<History, ReadError>>),
+    FindTime(Arc<str>, i64, Done<Result<Offsets, LogError>>),
+}
+
+/// How much is read, and by how many readers.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Bytes a second, over all readers.
+    pub bytes_per_s: u64,
+    /// Readers side by side.
+    pub readers: usize,
+}
+
+/// What the readers share.
+struct Shared {
+    jobs: Mutex<Receiver<Job>>,
+    cache: Mutex<Cache>,
+    rate: Mutex<Rate>,
+    table: Arc<TopicTable>,
+}
+
+impl CatchUp {
+    /// Starts the readers' threads; they end when the last handle is gone.
+    pub fn start(log: &Arc<dyn Log>, table: Arc<TopicTable>, options: Options) -> Result<Self, LogError> {
+        let (jobs, receiver) = channel();
+        let rate = Rate { per_s: options.bytes_per_s, debt: 0, at: Instant::now() };
+        let shared =
+            Arc::new(Shared { jobs: Mutex::new(receiver), cache: Mutex::default(), rate: Mutex::new(rate), table });
+        for number in 0..options.readers.max(1) {
+            let (reader, shared) = (log.reader()?, Arc::clone(&shared));
+            let name = format!("catch-up-{number}");
+            let spawned = std::thread::Builder::new().name(name).spawn(move || shared.run(reader));
+            spawned.map_err(|error| LogError::Fatal(format!("no thread for catching up: {error}")))?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// Reads a part of history.
+    pub fn read(&self, part: Part, done: impl FnOnce(Result<History, ReadError>) + Send + 'static) {
+        // The readers are gone only when the node goes.
+        let _ = self.jobs.send(Job::Read(part, Box::new(done)));
+    }
+
+    /// Finds the first offsets at or after a time, in milliseconds.
+    pub fn find_time(
+        &self,
+        physical: Arc<str>,
+        at: i64,
+        done: impl FnOnce(Result<Offsets, LogError>) + Send + 'static,
+    ) {
+        let _ = self.jobs.send(Job::FindTime(physical, at, Box::new(done)));
+    }
+}
+
+impl Shared {
+    fn run(&self, mut reader: Box<dyn Reader>) {
+        loop {
+            let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            match job {
+                Ok(Job::Read(part, done)) => done(self.read(reader.as_mut(), part)),
+                Ok(Job::FindTime(physical, at, done)) => done(reader.offsets_at(&physical, at)),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn read(&self, reader: &mut dyn Reader, part: Part) -> Result<History, ReadError> {
+        if let Some(history) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&part) {
+            return Ok(history);
+        }
+        let spec = self.table.spec(&part.physical).ok_or(ReadError::Unknown)?;
+        let limit = Limit { records: CHUNK_RECORDS, bytes: CHUNK_BYTES, until: part.until };
+        let mut round = Round::default();
+        let mut bytes = 0;
+        let chunk = reader.read(&part.physical, part.partition, part.from, limit, &mut |record| {
+            bytes += record.value.map_or(0, <[u8]>::len) as u64;
+            // What is wrong with a record was counted when the live feed met it.
+            let _ = decode(&spec, part.topic, &record, &mut round);
+        })?;
+        // At the end nothing below `until` is still to come: the feed has been beyond it.
+        let next = if chunk.end { chunk.next.max(part.until) } else { chunk.next };
+        let history = History { round: Arc::new(round), next };
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(part, history.clone());
+        let wait = self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(bytes);
+        std::thread::sleep(wait);
+        Ok(history)
+    }
+}
+
+#[derive(Default)]
+struct Cache {
+    parts: VecDeque<(Part, History)>,
+    bytes: usize,
+}
+
+impl Cache {
+    fn get(&self, part: &Part) -> Option<History> {
+        self.parts.iter().find(|(known, _)| known == part).map(|(_, history)| history.clone())
+    }
+
+    fn put(&mut self, part: Part, history: History) {
+        self.bytes += history.round.size();
+        self.parts.push_back((part, history));
+        while self.bytes > CACHE_BYTES {
+            let Some((_, oldest)) = self.parts.pop_front() else { return };
+            self.bytes -= oldest.round.size();
+        }
+    }
+}
+
+struct Rate {
+    per_s: u64,
+    debt: u64,
+    at: Instant,
+}
+
+impl Rate {
+    /// Takes bytes that were read, and says how long to rest after that.
+    fn take(&mut self, bytes: u64) -> Duration {
+        let paid = (self.at.elapsed().as_secs_f64() * self.per_s as f64) as u64;
+        self.at = Instant::now();
+        self.debt = self.debt.saturating_sub(paid) + bytes;
+        // A second's worth may be read at once.
+        let over = self.debt.saturating_sub(self.per_s);
+        Duration::from_secs_f64(over as f64 / self.per_s.max(1) as f64)
+    }
+}

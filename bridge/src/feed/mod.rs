@@ -1,0 +1,12 @@
+//! The feed: one tail per topic that somebody here listens to. Reads, decodes and encodes a record once.
+
+pub mod catch_up;
+mod decode;
+mod round;
+mod tail;
+mod topics;
+
+pub use decode::{Format, JsonFormat, Reason, TenantSource, TopicSpec};
+pub use round::{Entry, Round, name_hash};
+pub use tail::{Feed, FeedHandle, FeedMessage};
+pub use topics::{PublishForm, TopicTable};

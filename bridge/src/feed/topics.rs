@@ -1,0 +1,114 @@
+//! The configured topics, as the feed reads them and as publishing writes them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::decode::{Format, JsonFormat, TenantSource, TopicSpec, TypeSource};
+use crate::config::{self, KeyForm, TenantFrom, Topics, TypeFrom};
+
+/// Finds how a physical topic is read.
+#[derive(Debug)]
+pub struct TopicTable {
+    topics: Topics,
+    max_event: usize,
+}
+
+/// How an event that is published becomes a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishForm {
+    /// The key is the publisher's.
+    Plain {
+        /// A header that must name the tenant.
+        tenant_header: Option<String>,
+    },
+    /// The key is `tenant/key`.
+    TenantKey {
+        /// A header that must name the tenant.
+        tenant_header: Option<String>,
+    },
+    /// The key is the tenant.
+    KeyIsTenant,
+}
+
+impl TopicTable {
+    /// The table of the configured topics; `max_event` is the largest record that is read, in bytes.
+    pub fn new(topics: Topics, max_event: usize) -> Self {
+        Self { topics, max_event }
+    }
+
+    /// How the topic of this physical name is read; `None` if none is configured.
+    pub fn spec(&self, physical: &str) -> Option<TopicSpec> {
+        let named = |topic: &config::Topic| {
+            if topic.physical.per_tenant() {
+                topic.physical.tenant_of(physical).map(|tenant| Some(Arc::from(tenant)))
+            } else {
+                (*topic.physical.of("") == *physical).then_some(None)
+            }
+        };
+        // A name that is spelled out goes before one that only fits a template.
+        let found = self.topics.iter().filter_map(|topic| Some((topic, named(topic)?)));
+        let (topic, named_tenant) = found.min_by_key(|(_, tenant)| tenant.is_some())?;
+        Some(TopicSpec {
+            logical: Arc::clone(&topic.name),
+            physical: physical.into(),
+            named_tenant,
+            tenant: tenant_source(topic),
+            tenant_key: topic.key == KeyForm::TenantKey,
+            format: format(topic),
+            max_event: self.max_event,
+        })
+    }
+
+    /// How events are published, by logical topic; topics that are not of the envelope format are not published to.
+    pub fn publish_forms(&self) -> HashMap<Arc<str>, PublishForm> {
+        let envelopes = self.topics.iter().filter(|topic| topic.format == config::Format::Envelope);
+        envelopes.map(|topic| (Arc::clone(&topic.name), publish_form(topic))).collect()
+    }
+}
+
+fn tenant_source(topic: &config::Topic) -> TenantSource {
+    match &topic.tenant {
+        None => TenantSource::Nobody,
+        Some(TenantFrom::Name) => TenantSource::Name,
+        Some(TenantFrom::Header(name)) => TenantSource::Header(name.to_string()),
+        Some(TenantFrom::Key) => TenantSource::Key,
+        Some(TenantFrom::Envelope | TenantFrom::Member(_)) => TenantSource::Envelope,
+    }
+}
+
+fn format(topic: &config::Topic) -> Format {
+    let pointer = |pointer: &config::JsonPointer| pointer.as_str().parse().ok();
+    match &topic.format {
+        config::Format::Envelope => Format::Envelope,
+        config::Format::CloudEvents => Format::CloudEvents,
+        config::Format::Json(json) => Format::Json(JsonFormat {
+            event_type: match &json.event_type {
+                TypeFrom::Constant(name) => TypeSource::Constant(name.to_string()),
+                TypeFrom::Member(at) => at.as_str().parse().map_or_else(
+                    // The configuration has checked it; a type that is none quarantines the record.
+                    |_| TypeSource::Constant(String::new()),
+                    TypeSource::Pointer,
+                ),
+            },
+            id: json.id.as_ref().and_then(pointer),
+            time: json.timestamp.as_ref().and_then(pointer),
+            key: json.key.as_ref().and_then(pointer),
+            tenant: match &topic.tenant {
+                Some(TenantFrom::Member(at)) => pointer(at),
+                _ => None,
+            },
+        }),
+    }
+}
+
+fn publish_form(topic: &config::Topic) -> PublishForm {
+    let tenant_header = match &topic.tenant {
+        Some(TenantFrom::Header(name)) => Some(name.to_string()),
+        _ => None,
+    };
+    match (topic.key, &topic.tenant) {
+        (KeyForm::TenantKey, _) => PublishForm::TenantKey { tenant_header },
+        (KeyForm::Plain, Some(TenantFrom::Key)) => PublishForm::KeyIsTenant,
+        (KeyForm::Plain, _) => PublishForm::Plain { tenant_header },
+    }
+}

@@ -1,0 +1,12 @@
+//! The bridge: federates the topics of a log out to browsers, and their events back in.
+//!
+//! Down: `log → feed → gate → fanout → session → transport`. Up: `transport → session → fanout → log`. To the
+//! side: everyone → `ledger`. `ARCHITECTURE.md` at the root is the map.
+
+pub mod config;
+pub mod cursor;
+pub mod fanout;
+pub mod feed;
+pub mod ledger;
+pub mod session;
+pub mod telemetry;

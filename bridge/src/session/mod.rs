@@ -1,0 +1,10 @@
+//! One authenticated connection: what it wants, what it was sent, what it may still be sent.
+
+mod in_flight;
+mod outbox;
+mod state;
+pub mod websocket_frame;
+
+pub use in_flight::{BatchRows, InFlight, InvalidReport, Returned};
+pub use outbox::Outbox;
+pub use state::{Behind, LedgerSubscription, Reading, Session, Subscription, SubscriptionState};

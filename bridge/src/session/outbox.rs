@@ -1,0 +1,102 @@
+//! A session's outbox: all bytes on their way to its socket, and the only writer to it.
+//!
+//! It is bounded in bytes by the session's credit: batches stop when credit is spent. What is not bounded by
+//! credit (answers, pings, pongs) is bounded by [`Outbox::is_over`], beyond which the session is closed.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+/// Most slices handed to one `writev`.
+const SLICES: usize = 64;
+
+/// Bytes waiting for one socket, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Appends a whole WebSocket frame, or raw bytes of one.
+    pub fn push(&mut self, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.queue.push_back(bytes);
+    }
+
+    /// Bytes waiting.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Whether more waits than `bound`.
+    pub fn is_over(&self, bound: usize) -> bool {
+        self.bytes > bound
+    }
+
+    /// Writes with `write` (one `writev`) until everything is taken or it says [`std::io::ErrorKind::WouldBlock`].
+    pub fn flush(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> std::io::Result<usize>) -> std::io::Result<()> {
+        while self.bytes > 0 {
+            let taken = match self.queue.make_contiguous() {
+                [one] => write(&[IoSlice::new(one)])?,
+                many => {
+                    let slices: Vec<IoSlice<'_>> = many.iter().take(SLICES).map(|bytes| IoSlice::new(bytes)).collect();
+                    write(&slices)?
+                }
+            };
+            if taken == 0 {
+                return Err(std::io::ErrorKind::WriteZero.into());
+            }
+            self.advance(taken);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, mut taken: usize) {
+        self.bytes -= taken;
+        while let Some(front) = self.queue.front_mut() {
+            if taken < front.len() {
+                front.advance(taken);
+                return;
+            }
+            taken -= front.len();
+            self.queue.pop_front();
+        }
+        // An idle session keeps no memory for its next burst.
+        if self.queue.capacity() > 16 {
+            self.queue = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_over_partial_writes() {
+        let mut outbox = Outbox::default();
+        for part in [&b"abc"[..], b"", b"defgh", b"i"] {
+            outbox.push(Bytes::from_static(part));
+        }
+        let mut taken = Vec::new();
+        let mut turns = 0;
+        let outcome = outbox.flush(|slices| {
+            turns += 1;
+            if turns == 3 {
+                return Err(std::io::ErrorKind::WouldBlock.into());
+            }
+            let all: Vec<u8> = slices.iter().flat_map(|s| s.to_vec()).collect();
+            taken.extend_from_slice(&all[..4.min(all.len())]);
+            Ok(4.min(all.len()))
+        });
+        assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!((taken.as_slice(), outbox.len()), (&b"abcdefgh"[..], 1));
+    }
+}

@@ -1,0 +1,17 @@
+//! The names of all metrics, in one place. `tidegate_` comes before each, and counters end in `_total`.
+
+pub(super) const QUARANTINED: (&str, &str) = ("quarantined_records", "Records that are no valid event, by reason");
+pub(super) const CONNECTIONS: (&str, &str) = ("connections", "WebSocket connections that are open");
+pub(super) const REFUSED: (&str, &str) = ("connections_refused", "Connections that were refused, by reason");
+pub(super) const HANDSHAKES: (&str, &str) = ("handshakes", "Handshakes, by outcome");
+pub(super) const FRAMES: (&str, &str) = ("client_frames", "Frames that clients sent");
+pub(super) const PUBLISHED: (&str, &str) = ("published_events", "Publishes that the log answered, by outcome");
+pub(super) const SESSIONS: (&str, &str) = ("sessions", "Sessions, by what they are doing");
+pub(super) const DELIVERIES: (&str, &str) = ("deliveries", "Deliveries by topic and by what became of them");
+pub(super) const IN_FLIGHT: (&str, &str) = ("deliveries_in_flight", "Deliveries received and not settled, by topic");
+pub(super) const RECORDS: (&str, &str) =
+    ("feed_records", "Records that the live feed read, by topic and by what they are");
+pub(super) const LAG: (&str, &str) = ("feed_lag_records", "Records between the live feed and the end of the log");
+pub(super) const IMBALANCE: (&str, &str) =
+    ("ledger_imbalance", "1 while a law of the ledger does not hold on this node");
+pub(super) const LOG_AVAILABLE: (&str, &str) = ("log_available", "1 while the log can be reached");
