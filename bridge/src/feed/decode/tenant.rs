@@ -12,7 +12,8 @@ pub(super) fn settle<'a>(
     body: Option<&'a str>,
 ) -> Result<(&'a str, Option<&'a [u8]>), Reason> {
     if spec.tenant == TenantSource::Nobody {
-        return Ok(("", record.key));
+        let named = body.is_none_or(ids::is_tenant);
+        return if named { Ok(("", record.key)) } else { Err(Reason::TenantMissing("the event")) };
     }
     let (key_tenant, key) = split_key(spec, record.key)?;
     let (from_header, ours) = headers_of(spec, record)?;
