@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
 
@@ -36,16 +37,26 @@ pub(crate) fn build() -> anyhow::Result<PathBuf> {
 }
 
 /// The npm package as it is published, made anew only when something it is made of changed.
-pub(crate) fn tarball() -> anyhow::Result<PathBuf> {
+pub(crate) fn tarball() -> anyhow::Result<()> {
     let root = std::env::current_dir()?;
-    let tarball = package::tarball(&root);
     let stamp = PathBuf::from("target/npm/stamp");
     let sources = fingerprint(CLIENT)?;
-    if !tarball.is_file() || fs::read_to_string(&stamp).ok().as_deref() != Some(&sources) {
+    if !package::tarball(&root).is_file() || fs::read_to_string(&stamp).ok().as_deref() != Some(&sources) {
         package::package(&root)?;
         fs::write(stamp, sources)?;
     }
-    Ok(tarball)
+    Ok(())
+}
+
+/// What the lock file of a directory's npm package names, installed unless it is already.
+pub(crate) fn node_modules(directory: &str, mut npm: Command) -> anyhow::Result<()> {
+    let stamp = Path::new(directory).join("node_modules/.stamp");
+    let locked = fingerprint(&[&format!("{directory}/package-lock.json")])?;
+    if fs::read_to_string(&stamp).ok().as_deref() != Some(&locked) {
+        process::run(npm.args(["ci", "--no-audit", "--no-fund"]))?;
+        fs::write(stamp, locked)?;
+    }
+    Ok(())
 }
 
 /// Makes one directory of the assets, unless what it was made of is as it was.

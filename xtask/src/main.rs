@@ -9,6 +9,7 @@ mod soak;
 mod test;
 mod tidy;
 mod tools;
+mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -35,14 +36,19 @@ fn main() -> ExitCode {
     let root = root();
     // Everything below, and every command it runs, works with paths from the workspace's root.
     let result = std::env::set_current_dir(&root).map_err(anyhow::Error::from).and_then(|()| match Task::parse() {
-        Task::Dev(options) => dev::run(&options),
+        Task::Dev(options) => dev::run(&options).map(|()| true),
+        // Says itself what failed: its last line is the count.
         Task::Test(options) => test::run(&options),
-        Task::Package => package::package(&root),
-        Task::Tidy => tidy::run(),
+        Task::Package => {
+            tools::ensure(&[tools::Tool::Wasm, tools::Tool::Node])?;
+            package::package(&root).map(|()| true)
+        }
+        Task::Tidy => tidy::run().map(|()| true),
         Task::Soak(options) => soak::run(&options),
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

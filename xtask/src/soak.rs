@@ -15,14 +15,16 @@ pub(crate) struct Options {
     rounds: u32,
 }
 
-/// Property tests first, then round after round end to end; the first failure ends it.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Property tests first, then round after round end to end; the first failure ends it. Whether all passed.
+pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let mut properties = process::cargo();
     properties.env("PROPTEST_CASES", options.cases.to_string());
     process::run(properties.args(["test", "--locked", "--lib", "--bins"]))?;
     for round in 1..=options.rounds {
         println!("\n== round {round} of {}", options.rounds);
-        test::run_named(&["e2e", "browser"])?;
+        if !test::run_named(&["e2e", "browser"])? {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }

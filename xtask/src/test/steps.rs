@@ -6,12 +6,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::Context;
-
 use super::Tally;
 use crate::process;
 use crate::tools::{Tool, Tools, find};
-use crate::{assets, tidy};
+use crate::{assets, tidy, workspace};
 
 /// One step of the run.
 pub(super) struct Step {
@@ -39,19 +37,13 @@ pub(super) const STEPS: &[Step] = &[
         tools: &[Tool::Compiler, Tool::Wasm],
         run: clippy,
     },
-    Step {
-        name: "unit",
-        about: "unit tests of every crate",
-        quick: true,
-        tools: &[Tool::Compiler],
-        run: |tools| cargo_test(tools, &["--lib", "--bins"]),
-    },
+    Step { name: "unit", about: "every crate by itself", quick: true, tools: &[Tool::Compiler], run: unit },
     Step {
         name: "doc",
         about: "examples in the documentation",
         quick: false,
         tools: &[Tool::Compiler],
-        run: |tools| cargo_test(tools, &["--doc"]),
+        run: |tools| cargo_test(tools, &["--doc".into()]),
     },
     Step {
         name: "rustdoc",
@@ -62,7 +54,7 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "client",
-        about: "the packed npm package, in Node.js, bundlers and Chromium",
+        about: "the packed npm package in Chromium: a plain page, a bundler, its types",
         quick: false,
         tools: &[Tool::Compiler, Tool::Wasm, Tool::Node, Tool::Chromium],
         run: client,
@@ -132,17 +124,32 @@ fn rustdoc(_: &Tools) -> anyhow::Result<Tally> {
 }
 
 fn client(tools: &Tools) -> anyhow::Result<Tally> {
-    let tarball = assets::tarball()?;
-    npm_test(tools, "wasm-client/npm/test", &[("TIDEGATE_TARBALL", tarball)])
+    assets::tarball()?;
+    let directory = "wasm-client/npm/test";
+    let mut tally = npm_test(tools, directory, &[])?;
+    tally += check(node(tools, "npm", directory).args(["run", "--silent", "types"]))?;
+    Ok(tally)
+}
+
+fn unit(tools: &Tools) -> anyhow::Result<Tally> {
+    cargo_test(tools, &[vec!["--lib".into(), "--bins".into()], integration_tests(false)?].concat())
 }
 
 fn e2e(tools: &Tools) -> anyhow::Result<Tally> {
-    let built = build()?;
     let mut command = process::cargo();
     tools.apply(&mut command);
-    // Integration tests of all crates. One at a time: each starts brokers, and two cores are soon full.
-    command.envs(built).args(["test", "--locked", "--no-fail-fast", "--test", "*", "--", "--test-threads=1"]);
-    counted(&mut command)
+    counted(command.envs(build()?).args(["test", "--locked", "--no-fail-fast"]).args(integration_tests(true)?))
+}
+
+/// Arguments that choose the integration tests that need Kafka, or those that don't.
+fn integration_tests(with_kafka: bool) -> anyhow::Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    for package in workspace::packages()? {
+        let needs_kafka = |test: &String| package.directory == "tests" || test.starts_with("kafka");
+        let chosen = package.tests.iter().filter(|test| needs_kafka(test) == with_kafka);
+        arguments.extend(chosen.flat_map(|test| ["--test".into(), test.clone()]));
+    }
+    Ok(arguments)
 }
 
 fn browser(tools: &Tools) -> anyhow::Result<Tally> {
@@ -156,26 +163,27 @@ fn build() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
 
 /// `npm ci` and `node --test` in a directory.
 fn npm_test(tools: &Tools, directory: &str, variables: &[(&'static str, PathBuf)]) -> anyhow::Result<Tally> {
-    let node = |program: &str| {
-        let mut command = Command::new(program);
-        tools.apply(&mut command);
-        command.current_dir(directory);
-        command.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1").envs(variables.iter().cloned());
-        command
-    };
-    process::run(node("npm").args(["ci", "--no-audit", "--no-fund"]))
-        .with_context(|| format!("dependencies of {directory}"))?;
+    assets::node_modules(directory, node(tools, "npm", directory))?;
     let mut tests: Vec<_> = std::fs::read_dir(directory)?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.ends_with(".test.mjs") || name.ends_with(".test.js"))
         .collect();
     tests.sort_unstable();
-    let mut command = node("node");
+    let mut command = node(tools, "node", directory);
+    command.envs(variables.iter().cloned());
     command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(tests);
     counted(&mut command)
 }
 
-fn cargo_test(tools: &Tools, targets: &[&str]) -> anyhow::Result<Tally> {
+/// A program of Node.js's, in a directory.
+fn node(tools: &Tools, program: &str, directory: &str) -> Command {
+    let mut command = Command::new(program);
+    tools.apply(&mut command);
+    command.current_dir(directory).env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");
+    command
+}
+
+fn cargo_test(tools: &Tools, targets: &[String]) -> anyhow::Result<Tally> {
     let mut command = process::cargo();
     tools.apply(&mut command);
     counted(command.args(["test", "--locked", "--no-fail-fast"]).args(targets))

@@ -1,8 +1,8 @@
 //! Documents that name what the code has: the protocol's specification and the map of the tree.
 
 use super::code::has_name;
-use super::dependencies::Package;
 use super::{File, Problem};
+use crate::workspace::Package;
 
 const SPEC: &str = "protocol/SPEC.md";
 const MAP: &str = "ARCHITECTURE.md";
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_map_names_every_crate() {
-        let packages = [Package { directory: "log".into(), dependencies: vec![] }];
+        let packages = [Package { directory: "log".into(), dependencies: vec![], tests: vec![] }];
         assert!(map(&[file(MAP, "- `log/`: where events are durable")], &packages).is_empty());
         assert_eq!(map(&[file(MAP, "a catalogue")], &packages).len(), 1);
     }

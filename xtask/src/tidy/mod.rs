@@ -13,7 +13,7 @@ use std::fmt;
 
 use anyhow::{Context, bail};
 
-use crate::process;
+use crate::{process, workspace};
 
 /// A file of the tree.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn problems(files: &[File]) -> anyhow::Result<Vec<Problem>> {
-    let packages = dependencies::packages()?;
+    let packages = workspace::packages()?;
     let mut problems = walls::check(files);
     problems.extend(files::check(files, files::LONG));
     problems.extend(words::check(files));

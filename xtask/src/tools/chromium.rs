@@ -25,11 +25,11 @@ pub(super) fn ensure(tools: &Tools) -> anyhow::Result<PathBuf> {
     process::run(command.env("PLAYWRIGHT_BROWSERS_PATH", std::path::absolute(playwright())?))
         .ok()
         .and_then(|()| fetched_by_playwright())
-        .context("no Chromium: run `apt-get install -y chromium`, or set TIDEGATE_CHROMIUM to one")
+        .context("no Chromium: run `apt-get install -y chromium`, or set CHROMIUM to one")
 }
 
 fn installed() -> Option<PathBuf> {
-    let chosen = std::env::var_os("TIDEGATE_CHROMIUM").map(PathBuf::from).filter(|path| path.is_file());
+    let chosen = std::env::var_os("CHROMIUM").map(PathBuf::from).filter(|path| path.is_file());
     // On Ubuntu a program of this name may only say that it wants to be a snap.
     let works = |path: &PathBuf| process::output(path, &["--version"]).is_some();
     let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];

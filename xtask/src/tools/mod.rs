@@ -59,7 +59,7 @@ pub(crate) fn ensure(wanted: &[Tool]) -> anyhow::Result<Tools> {
             Tool::Wasm => wasm_target()?,
             Tool::Kafka => tools.variables.push(("TIDEGATE_KAFKA_LIBS", kafka::jars()?)),
             Tool::Node => tools.path.extend(node::ensure()?),
-            Tool::Chromium => tools.variables.push(("TIDEGATE_CHROMIUM", chromium::ensure(&tools)?)),
+            Tool::Chromium => tools.variables.push(("CHROMIUM", chromium::ensure(&tools)?)),
             Tool::Compiler | Tool::Kcat | Tool::Python => {}
         }
     }
