@@ -3,7 +3,7 @@
 pub mod machine;
 
 #[cfg(target_arch = "wasm32")]
-mod browser;
+pub mod browser;
 
 #[cfg(all(feature = "native", not(target_arch = "wasm32")))]
 pub mod native;

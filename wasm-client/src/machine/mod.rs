@@ -209,7 +209,7 @@ impl Machine {
     /// All entries of a batch were dispatched. `exceptions` names, in rising order, the ordinals that were not simply
     /// consumed. Batches of a view are told in their order.
     pub fn dispatched(&mut self, now: u64, arrival: Arrival, entries: u32, exceptions: Vec<(u32, Outcome)>) {
-        self.reports.dispatched(context!(self, now), arrival, entries, exceptions);
+        self.reports.dispatched(now, arrival, entries, exceptions);
         self.go_on(now);
     }
 
@@ -277,8 +277,7 @@ impl Machine {
     fn batch<V>(&mut self, now: u64, batch: Batch<V>, bytes: usize) -> Option<Dispatch<V>> {
         match self.subscriptions.batch(batch.view, batch.seq, batch.cursor) {
             Ok((topic, members)) => {
-                let arrival =
-                    Arrival { session: self.sessions, view: batch.view, seq: batch.seq, bytes: bytes as u64 };
+                let arrival = Arrival { session: self.sessions, view: batch.view, seq: batch.seq, bytes: bytes as u64 };
                 Some(Dispatch { arrival, topic, members, entries: batch.entries })
             }
             Err(what) => {
@@ -325,7 +324,7 @@ impl Machine {
         let State::Open(welcome) = self.connection.state() else { return };
         let limits = welcome.limits;
         self.sessions += 1;
-        self.reports.begin(self.sessions, limits);
+        self.reports.begin(self.sessions, limits, self.options.handler_timeout_ms);
         self.calls.begin(context!(self, now), limits);
     }
 

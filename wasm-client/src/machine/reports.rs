@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use tidegate_protocol::frame::{Failure, FailureKind, Limits, Position, Report, Span, ViewReport};
 
+use super::Effects;
 use super::words::{Arrival, Effect, Outcome};
-use super::{Context, Effects};
 
 /// A report is not kept back longer than this after the first unreported event.
 const REPORT_MS: u64 = 1000;
@@ -22,6 +22,7 @@ pub(super) struct Reports {
     session: u32,
     credit: u64,
     unsettled: u64,
+    timeout: u64,
     /// When the first unreported event happened.
     since: Option<u64>,
     unreported_bytes: u64,
@@ -31,7 +32,7 @@ pub(super) struct Reports {
 
 #[derive(Debug)]
 struct View {
-    view: u32,
+    id: u32,
     dispatched: Option<u64>,
     /// Settled at once, in order.
     settled: Vec<Settled>,
@@ -60,8 +61,9 @@ struct Pending {
 
 impl Reports {
     /// A session is open. What is unreported of an earlier one is dropped: the bridge abandoned it.
-    pub(super) fn begin(&mut self, session: u32, limits: Limits) {
-        *self = Self { session, credit: limits.credit, unsettled: limits.unsettled, ..Self::default() };
+    pub(super) fn begin(&mut self, session: u32, limits: Limits, timeout: u64) {
+        let Limits { credit, unsettled, .. } = limits;
+        *self = Self { session, credit, unsettled, timeout, ..Self::default() };
     }
 
     /// The session is over.
@@ -69,20 +71,14 @@ impl Reports {
         *self = Self::default();
     }
 
-    pub(super) fn dispatched(
-        &mut self,
-        cx: &Context<'_>,
-        arrival: Arrival,
-        entries: u32,
-        exceptions: Vec<(u32, Outcome)>,
-    ) {
+    pub(super) fn dispatched(&mut self, now: u64, arrival: Arrival, entries: u32, exceptions: Vec<(u32, Outcome)>) {
         if arrival.session != self.session {
             return;
         }
-        self.since.get_or_insert(cx.now);
+        self.since.get_or_insert(now);
         self.unreported_bytes += arrival.bytes;
         self.unreported_events += u64::from(entries);
-        let deadline = cx.now + cx.options.handler_timeout_ms;
+        let deadline = now + self.timeout;
         let view = self.view(arrival.view);
         debug_assert!(view.dispatched < Some(arrival.seq), "batches of a view are told in order");
         view.dispatched = Some(arrival.seq);
@@ -115,9 +111,7 @@ impl Reports {
         let Ok(found) = view.pending.binary_search_by(|pending| pending.at.cmp(&at)) else { return };
         let settled = is_settled(&outcome);
         let bytes = view.note(at, outcome);
-        if settled
-            && let Some(pending) = view.pending.remove(found)
-        {
+        if settled && let Some(pending) = view.pending.remove(found) {
             view.late.push(Settled { span: Span { first: at, last: at }, ends_batch: pending.ends_batch });
         }
         self.exception_bytes += bytes;
@@ -128,7 +122,7 @@ impl Reports {
     /// Whether a failed attempt of this delivery waits to be reported.
     pub(super) fn failed_before(&self, arrival: Arrival, ordinal: u32) -> bool {
         let at = Position { seq: arrival.seq, ordinal };
-        let failed = |view: &View| view.view == arrival.view && view.failed.iter().any(|failure| failure.at == at);
+        let failed = |view: &View| view.id == arrival.view && view.failed.iter().any(|failure| failure.at == at);
         arrival.session == self.session && self.views.iter().any(failed)
     }
 
@@ -172,7 +166,7 @@ impl Reports {
     }
 
     fn view(&mut self, id: u32) -> &mut View {
-        let at = self.views.iter().position(|view| view.view == id).unwrap_or_else(|| {
+        let at = self.views.iter().position(|view| view.id == id).unwrap_or_else(|| {
             self.views.push(View::new(id));
             self.views.len() - 1
         });
@@ -181,9 +175,9 @@ impl Reports {
 }
 
 impl View {
-    fn new(view: u32) -> Self {
+    fn new(id: u32) -> Self {
         Self {
-            view,
+            id,
             dispatched: None,
             settled: Vec::new(),
             late: Vec::new(),
@@ -225,17 +219,19 @@ impl View {
             all.append(&mut self.late);
             all.sort_unstable_by_key(|settled| settled.span.first);
             let mut joined = Vec::with_capacity(all.len());
-            all.into_iter().for_each(|settled| join(&mut joined, settled));
+            for settled in all {
+                join(&mut joined, settled);
+            }
             all = joined;
         }
         let report = ViewReport {
-            view: self.view,
+            view: self.id,
             dispatched: self.dispatched.take(),
             settled: all.into_iter().map(|settled| settled.span).collect(),
             failed: std::mem::take(&mut self.failed),
             unhandled: std::mem::take(&mut self.unhandled),
         };
-        let empty = ViewReport { view: self.view, ..ViewReport::default() };
+        let empty = ViewReport { view: self.id, ..ViewReport::default() };
         (report != empty).then_some(report)
     }
 }

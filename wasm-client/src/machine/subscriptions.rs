@@ -53,10 +53,22 @@ struct Cursor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Not known to the bridge; to be asked for once the time has come.
-    Off { until: u64 },
-    Asked { id: u32, resumed: bool },
-    On { wire: u32, at: Joined },
-    Leaving { id: u32, wire: u32, at: Joined },
+    Off {
+        until: u64,
+    },
+    Asked {
+        id: u32,
+        resumed: bool,
+    },
+    On {
+        wire: u32,
+        at: Joined,
+    },
+    Leaving {
+        id: u32,
+        wire: u32,
+        at: Joined,
+    },
 }
 
 impl Subscriptions {

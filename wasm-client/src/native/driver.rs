@@ -15,15 +15,17 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::error::UrlError;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error as SocketError, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use super::delivery::{Batch, Delivery};
 use super::subscription::Item;
-use super::{Options, Token};
-use crate::machine::{Arrival, Call, Dispatch, Effect, Handle, Machine, Options as Behaviour, Outcome, Problem, State, Want};
+use super::{Options, Token, channel};
+use crate::machine::{
+    Arrival, Call, Dispatch, Effect, Handle, Machine, Options as Behaviour, Outcome, Problem, State, Want,
+};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 type Dialled = Pin<Box<dyn Future<Output = Result<Socket, SocketError>> + Send>>;
@@ -84,6 +86,7 @@ pub(super) struct Driver {
     commands: Commands,
     inbox: mpsc::UnboundedReceiver<Command>,
     state: watch::Sender<State>,
+    log_available: watch::Sender<bool>,
     began: (u64, Instant),
     dialled: Option<Dialled>,
     reading: Option<SplitStream<Socket>>,
@@ -102,20 +105,20 @@ impl Driver {
         options: Options,
         commands: Commands,
         inbox: mpsc::UnboundedReceiver<Command>,
-    ) -> (Self, watch::Receiver<State>) {
+    ) -> Self {
         let mut behaviour = Behaviour::new(options.client.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()));
         behaviour.renewable = matches!(options.token, Token::Source(_));
         behaviour.handler_timeout_ms = u64::try_from(options.handler_timeout.as_millis()).unwrap_or(u64::MAX / 4);
         let seed = uuid::Uuid::new_v4().as_u64_pair();
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let (state, watched) = watch::channel(State::Connecting);
-        let driver = Self {
+        Self {
             machine: Machine::new(behaviour, [seed.0, seed.1]),
             url,
             token: options.token,
             commands,
             inbox,
-            state,
+            state: watch::Sender::new(State::Connecting),
+            log_available: watch::Sender::new(true),
             began: (epoch.as_millis() as u64, Instant::now()),
             dialled: None,
             reading: None,
@@ -124,8 +127,12 @@ impl Driver {
             readers: HashMap::new(),
             calls: HashMap::new(),
             waiting: HashMap::new(),
-        };
-        (driver, watched)
+        }
+    }
+
+    /// The connection's state, and whether the log is there.
+    pub(super) fn watch(&self) -> (watch::Receiver<State>, watch::Receiver<bool>) {
+        (self.state.subscribe(), self.log_available.subscribe())
     }
 
     pub(super) async fn run(mut self) {
@@ -187,13 +194,12 @@ impl Driver {
                 self.machine.unsubscribe(now, handle);
             }
             Command::Publish { topic, key, id, event, reply } => {
-                let (id, event) = match id {
-                    Some(id) => (id, event),
-                    None => {
-                        let id = self.machine.event_id(now);
-                        let event = with_id(&event, &id);
-                        (id, event)
-                    }
+                let (id, event) = if let Some(id) = id {
+                    (id, event)
+                } else {
+                    let id = self.machine.event_id(now);
+                    let event = with_id(&event, &id);
+                    (id, event)
                 };
                 let call = self.machine.publish(now, &topic, key.as_deref(), &id, &event);
                 self.calls.insert(call, reply);
@@ -215,7 +221,10 @@ impl Driver {
                 self.hang_up();
             }
             Effect::State(state) => {
-                if !matches!(state, State::Open(_)) {
+                if matches!(state, State::Open(_)) {
+                    // A bridge that does not reach its log says so at once.
+                    self.log_available.send_replace(true);
+                } else {
                     // Reports about an earlier session are passed over, so its batches need no order any more.
                     self.waiting.clear();
                 }
@@ -248,7 +257,8 @@ impl Driver {
                     self.tell(handle, Item::Ledger(Box::new(report.clone())));
                 }
             }
-            Effect::LogState { .. } | Effect::TimedOut { .. } => {}
+            Effect::LogState { available } => drop(self.log_available.send_replace(available)),
+            Effect::TimedOut { .. } => {}
         }
     }
 
@@ -300,7 +310,7 @@ impl Driver {
         match dialled {
             Ok(socket) => {
                 let (sink, stream) = socket.split();
-                let (writing, outbox) = mpsc::unbounded_channel();
+                let (writing, outbox) = channel();
                 self.reading = Some(stream);
                 self.writing = Some(writing);
                 if let Some(earlier) = self.writer.replace(tokio::spawn(write(sink, outbox))) {

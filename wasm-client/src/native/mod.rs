@@ -7,6 +7,8 @@
 mod delivery;
 mod driver;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +19,7 @@ use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::envelope::Head;
 use tidegate_protocol::frame::{From as Begin, Published};
 use tidegate_protocol::ledger::Column;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use crate::machine::{Problem, State};
 pub use delivery::Delivery;
@@ -50,6 +52,9 @@ impl Options {
         Self { token: token.into(), client: None, handler_timeout: Duration::from_secs(30), patient: false }
     }
 }
+
+/// KiB of published events that may wait for their answers.
+const UNANSWERED: usize = 16 * 1024;
 
 type Asked = Pin<Box<dyn Future<Output = Result<String, String>> + Send>>;
 
@@ -140,9 +145,11 @@ impl Client {
     pub async fn connect(url: impl Into<String>, options: Options) -> Result<Self, ConnectError> {
         let url = url.into();
         let patient = options.patient;
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let (driver, mut state) = Driver::new(url.clone(), options, commands.clone(), inbox);
-        let client = Self(Arc::new(Lifeline { commands, state: state.clone() }));
+        let (commands, inbox) = channel();
+        let driver = Driver::new(url.clone(), options, commands.clone(), inbox);
+        let (mut state, log_available) = driver.watch();
+        let unanswered = Semaphore::new(UNANSWERED);
+        let client = Self(Arc::new(Lifeline { commands, state: state.clone(), log_available, unanswered }));
         tokio::spawn(driver.run());
         let settled = state.wait_for(|state| match state {
             State::Connecting => false,
@@ -150,7 +157,7 @@ impl Client {
             State::Open(_) | State::Closed(_) => true,
         });
         let problem = match settled.await.as_deref() {
-            Ok(State::Open(_)) => return Ok(client.clone()),
+            Ok(State::Open(_)) => return Ok(client),
             Ok(State::Waiting { problem, .. } | State::Closed(Some(problem))) => problem.clone(),
             Ok(_) | Err(_) => closed(),
         };
@@ -166,10 +173,14 @@ impl Client {
     }
 
     /// Publishes an event's JSON text; its `id` is filled in when absent.
+    ///
+    /// Waits while 16 MiB of events are unanswered.
     pub async fn publish(&self, topic: &str, key: Option<&str>, event: &str) -> Result<Published, Error> {
         let invalid = |what: String| Problem::known(ErrorCode::InvalidEvent, what);
         let head = Head::read(event).map_err(|bad| invalid(bad.to_string()))?;
         let id = head.text("id").map_err(|bad| invalid(bad.to_string()))?.map(String::from);
+        let weight = (1 + event.len() / 1024).min(UNANSWERED) as u32;
+        let _permit = self.0.unanswered.acquire_many(weight).await.map_err(|_| closed())?;
         let (topic, key, event) = (topic.to_owned(), key.map(str::to_owned), event.to_owned());
         self.call(|reply| Command::Publish { topic, key, id, event, reply }).await?
     }
@@ -186,13 +197,18 @@ impl Client {
         self.0.state.clone()
     }
 
+    /// Whether the bridge reaches the log, as far as it said so.
+    pub fn log_available(&self) -> watch::Receiver<bool> {
+        self.0.log_available.clone()
+    }
+
     /// Reports what there is to report, closes the socket and ends everything.
     pub async fn close(&self) {
         let _ = self.call(|reply| Command::Close { reply: Some(reply) }).await;
     }
 
     async fn want(&self, want: Want, echo: bool) -> Result<(crate::machine::Handle, Items), Error> {
-        let (items, received) = mpsc::unbounded_channel();
+        let (items, received) = channel();
         let handle = self.call(|reply| Command::Subscribe { want, echo, items, reply }).await??;
         Ok((handle, received))
     }
@@ -211,12 +227,21 @@ type Items = mpsc::UnboundedReceiver<Item>;
 struct Lifeline {
     commands: Commands,
     state: watch::Receiver<State>,
+    log_available: watch::Receiver<bool>,
+    unanswered: Semaphore,
 }
 
 impl Drop for Lifeline {
     fn drop(&mut self) {
         let _ = self.commands.send(Command::Close { reply: None });
     }
+}
+
+/// A channel whose content is bounded by other means: deliveries, and what is said of them, by the session's credit and
+/// its limit of unsettled deliveries; publishes by [`UNANSWERED`]; all else by the calls that wait for an answer.
+#[expect(clippy::disallowed_methods, reason = "bounded by credit and by permits, in bytes")]
+fn channel<T>() -> (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>) {
+    mpsc::unbounded_channel()
 }
 
 fn closed() -> Problem {

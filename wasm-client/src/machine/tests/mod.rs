@@ -160,7 +160,6 @@ impl Bench {
     }
 }
 
-
 fn welcome() -> Welcome {
     Welcome {
         session: "s".into(),
@@ -169,13 +168,7 @@ fn welcome() -> Welcome {
         subject: "ann".into(),
         expires: None,
         heartbeat_ms: 25_000,
-        limits: Limits {
-            credit: 1000,
-            unsettled: 10_000,
-            frame_bytes: 100_000,
-            event_bytes: 1000,
-            subscriptions: 9,
-        },
+        limits: Limits { credit: 1000, unsettled: 10_000, frame_bytes: 100_000, event_bytes: 1000, subscriptions: 9 },
         features: Vec::new(),
     }
 }

@@ -21,8 +21,7 @@ fn outcome(bench: &Bench, call: Call) -> Option<Result<Published, String>> {
 fn answers_find_their_call() {
     let mut bench = Bench::open();
     let (first, second) = (publish(&mut bench, "{}"), publish(&mut bench, "{}"));
-    let published =
-        Published { id: second.0, event_id: "e".into(), correlation_id: "c".into(), position: None };
+    let published = Published { id: second.0, event_id: "e".into(), correlation_id: "c".into(), position: None };
     bench.frame(ServerFrame::Published(published.clone()));
     bench.refuse(Some(first.0), None, ErrorCode::Denied);
     assert_eq!(outcome(&bench, second), Some(Ok(published)));

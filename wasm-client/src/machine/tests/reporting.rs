@@ -74,8 +74,7 @@ fn exceptions_are_told_by_position() {
     let at = |ordinal| Position { seq: 0, ordinal };
     let failure = Failure { at: at(1), kind: FailureKind::Threw, reason: "x".repeat(4096), last: true };
     let settled = vec![span(0, 0, 0, 2), span(0, 4, 0, 4)];
-    let view =
-        ViewReport { view: 1, dispatched: Some(0), settled, failed: vec![failure], unhandled: vec![at(2)] };
+    let view = ViewReport { view: 1, dispatched: Some(0), settled, failed: vec![failure], unhandled: vec![at(2)] };
     assert_eq!(report.views, [view]);
     bench.settle(arrival, 3, Outcome::Consumed);
     bench.settle(arrival, 3, Outcome::failed(FailureKind::Rejected, "again"));

@@ -137,10 +137,14 @@ fn an_error_ends_all_handles_of_its_subscription() {
     bench.accept(1, 0, "full");
     bench.clear();
     bench.refuse(None, Some(101), ErrorCode::Denied);
-    let ended: Vec<Handle> = bench.effects.iter().map(|effect| match effect {
-        Effect::Ended { handle, problem } if problem.code == "denied" => *handle,
-        other => panic!("{other:?}"),
-    }).collect();
+    let ended: Vec<Handle> = bench
+        .effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Ended { handle, problem } if problem.code == "denied" => *handle,
+            other => panic!("{other:?}"),
+        })
+        .collect();
     assert_eq!(ended, handles);
     bench.reconnect();
     assert!(!bench.sent.iter().any(|frame| matches!(frame, ClientFrame::Subscribe(_))));
