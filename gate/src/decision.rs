@@ -117,6 +117,7 @@ impl<E> Copy for Permitted<'_, E> {}
 mod tests {
     use super::*;
 
+    #[derive(Debug)]
     struct Event(&'static str, &'static str);
 
     impl Facts for Event {

@@ -23,6 +23,8 @@ mod problem;
 mod raw;
 mod section;
 mod server;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod topics;
 mod units;

@@ -251,7 +251,12 @@ pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, St
 
 /// What one who wrote `text` may have meant.
 pub(super) fn suggestion<'n>(text: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let near = |name: &'n str| (strsim::jaro_winkler(&text.to_ascii_lowercase(), &name.to_ascii_lowercase()), name);
+    let text = text.to_ascii_lowercase();
+    // A slip of one letter or of two that changed places is near however short the word is.
+    let near = |name: &'n str| {
+        let slip = strsim::osa_distance(&text, name) <= 1;
+        (if slip { 1.0 } else { strsim::jaro_winkler(&text, &name.to_ascii_lowercase()) }, name)
+    };
     let best = names.map(near).max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 > 0.8).then_some(best.1)
 }
