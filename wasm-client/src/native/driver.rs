@@ -1,42 +1,25 @@
 //! The task that owns the machine and the socket, and does what the machine says.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
-use tidegate_protocol::SUBPROTOCOL;
 use tidegate_protocol::envelope::Head;
 use tidegate_protocol::frame::{Entry, Published, ServerFrame};
 use tidegate_protocol::json::{Raw, Value};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::error::UrlError;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error as SocketError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio::time::{Duration, Instant, sleep_until};
 
 use super::delivery::{Batch, Delivery};
+use super::socket::{Happening, Socket};
 use super::subscription::Item;
-use super::{Options, Token, channel};
+use super::{Options, Token};
 use crate::machine::{
     Arrival, Call, Dispatch, Effect, Handle, Machine, Options as Behaviour, Outcome, Problem, State, Want,
 };
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-type Dialled = Pin<Box<dyn Future<Output = Result<Socket, SocketError>> + Send>>;
-
 /// Where the application's hands reach the driver.
 pub(super) type Commands = mpsc::UnboundedSender<Command>;
-
-/// How long closing may take.
-const CLOSE: Duration = Duration::from_secs(2);
-/// tungstenite's default of 128 KiB is too much for a bench with thousands of clients.
-const READ_BUFFER: usize = 16 * 1024;
 
 /// What the application asks.
 #[derive(Debug)]
@@ -88,11 +71,7 @@ pub(super) struct Driver {
     state: watch::Sender<State>,
     log_available: watch::Sender<bool>,
     began: (u64, Instant),
-    dialled: Option<Dialled>,
-    reading: Option<SplitStream<Socket>>,
-    writing: Option<mpsc::UnboundedSender<Message>>,
-    /// It may still have something to write when the socket is no longer ours.
-    writer: Option<JoinHandle<()>>,
+    socket: Socket,
     readers: HashMap<Handle, Reader>,
     calls: HashMap<Call, oneshot::Sender<Result<Published, Problem>>>,
     /// Batches of the session that are not told to be dispatched, by view.
@@ -120,10 +99,7 @@ impl Driver {
             state: watch::Sender::new(State::Connecting),
             log_available: watch::Sender::new(true),
             began: (epoch.as_millis() as u64, Instant::now()),
-            dialled: None,
-            reading: None,
-            writing: None,
-            writer: None,
+            socket: Socket::default(),
             readers: HashMap::new(),
             calls: HashMap::new(),
             waiting: HashMap::new(),
@@ -142,7 +118,7 @@ impl Driver {
                 self.perform(effect);
             }
             if matches!(self.machine.state(), State::Closed(_)) {
-                return self.finish(None).await;
+                return self.socket.finish().await;
             }
             let deadline = self.machine.deadline().map(|at| self.instant(at));
             tokio::select! {
@@ -152,12 +128,15 @@ impl Driver {
                         while let Some(effect) = self.machine.next_effect() {
                             self.perform(effect);
                         }
-                        return self.finish(reply).await;
+                        self.socket.finish().await;
+                        if let Some(reply) = reply {
+                            let _ = reply.send(());
+                        }
+                        return;
                     }
                     self.obey(command);
                 }
-                message = next(&mut self.reading) => self.read(message),
-                dialled = finished(&mut self.dialled) => self.dialled(dialled),
+                happening = self.socket.next() => self.happened(happening),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     self.machine.tick(self.now());
                 }
@@ -165,16 +144,12 @@ impl Driver {
         }
     }
 
-    /// Lets the writer write what it has, then answers everybody.
-    async fn finish(mut self, reply: Option<oneshot::Sender<()>>) {
-        self.writing = None;
-        if let Some(mut writer) = self.writer.take()
-            && timeout(CLOSE, &mut writer).await.is_err()
-        {
-            writer.abort();
-        }
-        if let Some(reply) = reply {
-            let _ = reply.send(());
+    fn happened(&mut self, happening: Happening) {
+        let now = self.now();
+        match happening {
+            Happening::Opened => self.machine.socket_opened(now),
+            Happening::Text(text) => self.frame(&text),
+            Happening::Closed(code, reason) => self.machine.socket_closed(now, code, &reason),
         }
     }
 
@@ -214,12 +189,9 @@ impl Driver {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::FetchToken { ask } => self.fetch_token(ask),
-            Effect::Connect => self.dial(),
-            Effect::Send(text) => self.write(Message::text(text)),
-            Effect::Disconnect { code, reason } => {
-                self.write(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() })));
-                self.hang_up();
-            }
+            Effect::Connect => self.socket.dial(self.url.clone()),
+            Effect::Send(text) => self.socket.send(text),
+            Effect::Disconnect { code, reason } => self.socket.close(code, reason),
             Effect::State(state) => {
                 if matches!(state, State::Open(_)) {
                     // A bridge that does not reach its log says so at once.
@@ -291,65 +263,6 @@ impl Driver {
                 tokio::spawn(async move { commands.send(Command::Token { ask, token: answer.await }) });
             }
         }
-    }
-
-    fn dial(&mut self) {
-        self.hang_up();
-        let url = self.url.clone();
-        self.dialled = Some(Box::pin(async move {
-            let uri = url.parse().map_err(|_| SocketError::Url(UrlError::UnableToConnect(url.clone())))?;
-            let request = ClientRequestBuilder::new(uri).with_sub_protocol(SUBPROTOCOL);
-            let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
-            let (socket, _) = connect_async_with_config(request, Some(config), true).await?;
-            Ok(socket)
-        }));
-    }
-
-    fn dialled(&mut self, dialled: Result<Socket, SocketError>) {
-        self.dialled = None;
-        match dialled {
-            Ok(socket) => {
-                let (sink, stream) = socket.split();
-                let (writing, outbox) = channel();
-                self.reading = Some(stream);
-                self.writing = Some(writing);
-                if let Some(earlier) = self.writer.replace(tokio::spawn(write(sink, outbox))) {
-                    earlier.abort();
-                }
-                self.machine.socket_opened(self.now());
-            }
-            Err(error) => self.machine.socket_closed(self.now(), 1006, &error.to_string()),
-        }
-    }
-
-    fn hang_up(&mut self) {
-        self.dialled = None;
-        self.reading = None;
-        self.writing = None;
-    }
-
-    fn write(&self, message: Message) {
-        if let Some(writing) = &self.writing {
-            let _ = writing.send(message);
-        }
-    }
-
-    fn read(&mut self, message: Option<Result<Message, SocketError>>) {
-        match message {
-            Some(Ok(Message::Text(text))) => self.frame(&text),
-            Some(Ok(Message::Close(frame))) => {
-                let (code, reason) = frame.map_or((1005, String::new()), |f| (f.code.into(), f.reason.to_string()));
-                self.gone(code, &reason);
-            }
-            Some(Ok(_)) => {}
-            Some(Err(error)) => self.gone(1006, &error.to_string()),
-            None => self.gone(1006, ""),
-        }
-    }
-
-    fn gone(&mut self, code: u16, reason: &str) {
-        self.hang_up();
-        self.machine.socket_closed(self.now(), code, reason);
     }
 
     fn frame(&mut self, text: &str) {
@@ -441,37 +354,6 @@ impl Driver {
 struct Takers {
     handles: Vec<Handle>,
     silenced: bool,
-}
-
-/// Writes what waits, then flushes once.
-async fn write(mut sink: SplitSink<Socket, Message>, mut outbox: mpsc::UnboundedReceiver<Message>) {
-    while let Some(first) = outbox.recv().await {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            if sink.feed(message).await.is_err() {
-                return;
-            }
-            next = outbox.try_recv().ok();
-        }
-        if sink.flush().await.is_err() {
-            return;
-        }
-    }
-    let _ = sink.close().await;
-}
-
-async fn next(reading: &mut Option<SplitStream<Socket>>) -> Option<Result<Message, SocketError>> {
-    match reading {
-        Some(stream) => stream.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn finished(dialled: &mut Option<Dialled>) -> Result<Socket, SocketError> {
-    match dialled {
-        Some(future) => future.await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Adds an `id` to the text of a JSON object.

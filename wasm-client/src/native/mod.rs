@@ -6,6 +6,7 @@
 
 mod delivery;
 mod driver;
+mod socket;
 mod subscription;
 #[cfg(test)]
 mod tests;
