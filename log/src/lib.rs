@@ -104,7 +104,8 @@ pub enum TailEvent<'a> {
         /// The next offset.
         next: i64,
     },
-    /// The topic was deleted (it may be opened again with another id).
+    /// The topic was deleted (it may be opened again with another id). Of one that was made again within
+    /// [`DISCOVERY`], Kafka may have told some records already: they come again after it is opened.
     Closed(TopicKey),
 }
 

@@ -16,8 +16,8 @@ const LIBS: &str = "target/tools/kafka-4.1.0/libs";
 /// 16 bytes, as Kafka wants them: base64url without padding.
 const CLUSTER: &str = "dGlkZWdhdGUtdGVzdHMtMA";
 
-/// How long a broker may take to become ready. It takes 4 s on a quiet machine.
-const READY: Duration = Duration::from_secs(120);
+/// How long a broker may take to become ready. It takes 3 s on a quiet machine.
+const READY: Duration = Duration::from_secs(60);
 
 /// The request `ApiVersions` 0, with correlation id 7 and no client id.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
@@ -254,6 +254,7 @@ fn properties(directory: &Path, port: u16, controller: u16) -> String {
          transaction.state.log.num.partitions=1\n\
          transaction.state.log.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
+         log.retention.ms=-1\n\
          log.retention.check.interval.ms=1000\n\
          log.segment.delete.delay.ms=100\n\
          log.cleaner.dedupe.buffer.size=16777216\n",

@@ -1,6 +1,6 @@
 //! Earliest, last stable and timed offsets, asked for many partitions in one request per broker.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -8,6 +8,9 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client_config::Consumer;
 use crate::{LogError, Offsets};
+
+/// The pause before asking again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,17 +43,57 @@ pub(super) fn list(
     if query.count() == 0 {
         return Ok(Offsets::new());
     }
-    let answer = asker.offsets_for_times(query, patience).map_err(log_error)?;
+    let deadline = Instant::now() + patience;
+    loop {
+        match ask(asker, topic, query.clone(), at, patience) {
+            Err(error) if passes(&error) && Instant::now() < deadline => {
+                tracing::debug!(topic, %error, "offsets are asked for again");
+                std::thread::sleep(AGAIN);
+                // What the client believes about leaders may be what is wrong.
+                let _ = asker.fetch_metadata(Some(topic), patience);
+            }
+            outcome => return outcome.map_err(log_error),
+        }
+    }
+}
+
+fn ask(
+    asker: &Consumer,
+    topic: &str,
+    query: TopicPartitionList,
+    at: At,
+    patience: Duration,
+) -> Result<Offsets, KafkaError> {
+    let answer = asker.offsets_for_times(query, patience)?;
     let mut offsets = Offsets::new();
     for element in answer.elements() {
-        element.error().map_err(log_error)?;
+        element.error()?;
         match element.offset() {
             Offset::Offset(offset) => drop(offsets.insert(element.partition(), offset)),
             _ if matches!(at, At::Time(_)) => {}
-            other => return Err(LogError::Unavailable(format!("an unexpected offset for {topic}: {other:?}"))),
+            other => {
+                tracing::warn!(topic, partition = element.partition(), ?other, "an offset that is none");
+                return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::BadMessage));
+            }
         }
     }
     Ok(offsets)
+}
+
+/// Errors of a moment: a leader was elected, or an answer came from the one before.
+fn passes(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::OffsetNotAvailable
+        )
+    )
 }
 
 /// The same error in our words.
