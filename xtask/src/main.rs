@@ -24,6 +24,8 @@ enum Task {
     Dev(dev::Options),
     /// Sets up what the tests need, then runs all of them.
     Test(test::Options),
+    /// Builds what a bridge serves to browsers into target/assets.
+    Assets,
     /// Builds the npm package into target/npm.
     Package,
     /// Checks the rules of this tree that compilers don't: import walls, file heads, documents.
@@ -39,6 +41,10 @@ fn main() -> ExitCode {
         Task::Dev(options) => dev::run(&options).map(|()| true),
         // Says itself what failed: its last line is the count.
         Task::Test(options) => test::run(&options),
+        Task::Assets => {
+            tools::ensure(&[tools::Tool::Wasm])?;
+            assets::build().map(|_| true)
+        }
         Task::Package => {
             tools::ensure(&[tools::Tool::Wasm, tools::Tool::Node])?;
             package::package(&root).map(|()| true)

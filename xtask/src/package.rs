@@ -81,6 +81,7 @@ pub(crate) fn wasm(root: &Path, package: &str, features: &[&str], out: &Path) ->
         .input_path(module)
         .web(true)?
         .typescript(false)
+        .omit_default_module_path(false)
         .remove_name_section(true)
         .remove_producers_section(true)
         .out_name(&name)

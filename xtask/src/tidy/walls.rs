@@ -36,6 +36,7 @@ const WALLS: &[Wall] = &[
             "bridge/src/transport",
             "bridge/tests/",
             "gate/src/jwks",
+            "gate/tests/",
             "wasm-client/src/native",
             "wasm-client/tests/",
             "tests/",
