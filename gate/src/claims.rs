@@ -123,8 +123,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn claims(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
+    fn claims(value: impl Into<Value>) -> Map<String, Value> {
+        value.into().as_object().unwrap().clone()
     }
 
     #[test]

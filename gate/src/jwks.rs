@@ -72,11 +72,11 @@ fn key(member: &Value) -> Result<Key, &'static str> {
     if jwk.common.key_algorithm.is_some_and(|algorithm| algorithm != named) {
         return Err("for another algorithm");
     }
-    let key = DecodingKey::from_jwk(&jwk).map_err(|_| "its parameters can not be read")?;
+    let verifier = DecodingKey::from_jwk(&jwk).map_err(|_| "its parameters can not be read")?;
     if algorithm == Algorithm::Hs256 {
-        check_secret(key.try_get_as_bytes().unwrap_or_default()).map_err(|_| "a secret that is too short")?;
+        check_secret(verifier.try_get_as_bytes().unwrap_or_default()).map_err(|_| "a secret that is too short")?;
     }
-    Ok(Key { kid: jwk.common.key_id.map(Into::into), algorithm, key })
+    Ok(Key { kid: jwk.common.key_id.map(Into::into), algorithm, verifier })
 }
 
 /// Fetches a key set from a URL.

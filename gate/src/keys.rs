@@ -31,7 +31,7 @@ pub(crate) struct Key {
     /// `None` is found under every kid: it is the only key there is, or its file can not name it.
     pub(crate) kid: Option<Arc<str>>,
     pub(crate) algorithm: Algorithm,
-    pub(crate) key: DecodingKey,
+    pub(crate) verifier: DecodingKey,
 }
 
 /// The keys there are now, and how to come to newer ones.
@@ -256,7 +256,7 @@ pub(crate) fn check_secret(secret: &[u8]) -> Result<(), KeyError> {
 
 fn secret_key(secret: &[u8]) -> Result<Key, KeyError> {
     check_secret(secret)?;
-    Ok(Key { kid: None, algorithm: Algorithm::Hs256, key: DecodingKey::from_secret(secret) })
+    Ok(Key { kid: None, algorithm: Algorithm::Hs256, verifier: DecodingKey::from_secret(secret) })
 }
 
 /// Public keys of a PEM file, each bound to the algorithm of its kind.
@@ -300,7 +300,7 @@ fn pem_key(block: &str) -> Result<Key, KeyError> {
     } else {
         return Err(KeyError::Key("holds no RSA, P-256 or Ed25519 public key".into()));
     };
-    Ok(Key { kid: None, algorithm, key })
+    Ok(Key { kid: None, algorithm, verifier: key })
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, KeyError> {

@@ -133,7 +133,7 @@ impl Tokens {
     }
 }
 
-/// A NumericDate in milliseconds; it may have a fraction.
+/// A `NumericDate` in milliseconds; it may have a fraction.
 fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<Millis>, TokenError> {
     let bad = || TokenError::Claim { claim: claim.into(), problem: "must be a number of seconds" };
     let Some(value) = claims.get(claim) else { return Ok(None) };
@@ -186,8 +186,12 @@ impl<'a> Parts<'a> {
 
     fn signed_by(&self, key: &Key, algorithm: Algorithm) -> bool {
         debug_assert_eq!(key.algorithm, algorithm, "keys are chosen by algorithm");
-        let verified =
-            jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key.key, key.algorithm.library());
+        let verified = jsonwebtoken::crypto::verify(
+            self.signature,
+            self.signed.as_bytes(),
+            &key.verifier,
+            key.algorithm.library(),
+        );
         key.algorithm == algorithm && verified.unwrap_or(false)
     }
 }

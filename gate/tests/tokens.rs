@@ -118,9 +118,7 @@ async fn a_public_key_is_no_hmac_secret() {
     for secret in [&*modulus, jwk["n"].as_str().unwrap().as_bytes(), set.as_bytes()] {
         let token = Signer::hs256(secret).with_kid("k1").token(&request(), &ClaimMapping::default()).unwrap();
         let refused = verify(options.clone(), &token).await.unwrap_err();
-        assert_eq!(refused.code(), ErrorCode::KeysUnavailable, "a file may have changed: asked again");
-        let later = Tokens::new(options.clone()).unwrap().verify(&token, NOW + 5000).await.unwrap_err();
-        assert!(!matches!(later, TokenError::Signature { .. }), "no key was even tried: {later}");
+        assert!(matches!(refused, TokenError::UnknownKey { .. }), "no key was even tried: {refused}");
     }
 }
 

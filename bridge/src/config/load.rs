@@ -70,7 +70,7 @@ fn sections(table: &Table, place: Place, folder: &Path, report: &Report) -> Opti
     let limits = limits::read(root.section_or_empty("limits"));
     let log = log::read(root.section_or_empty("log"), report, folder);
     let tokens = tokens::read(root.section_or_empty("tokens"), folder);
-    let topics = topics::read(root.section_or_empty("topics"));
+    let topics = topics::read(&root.section_or_empty("topics"));
     let grants = grants::read(root.node("grants"), report);
     let cursors = cursors::read(root.section_or_empty("cursors"), folder);
     let window = feed::read_window(root.section_or_empty("window"));

@@ -23,6 +23,7 @@ mod problem;
 mod raw;
 mod section;
 mod server;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -39,7 +40,8 @@ pub use load::{Loaded, load, parse};
 pub use log::{KafkaSettings, Log, SqliteSettings};
 pub use problem::{Place, Problem, Problems};
 pub use server::{Origins, Server};
-pub use topics::{Format, JsonFormat, JsonPointer, KeyForm, TenantFrom, Topic, Topics, TypeFrom};
+pub use tenant::TenantFrom;
+pub use topics::{Format, JsonFormat, JsonPointer, KeyForm, Topic, Topics, TypeFrom};
 
 use tidegate_gate::{Grant, Policy, TokenOptions};
 

@@ -22,7 +22,7 @@ pub(super) fn read(mut section: Section<'_>, folder: &Path) -> Option<TokenOptio
         name => Ok(name.to_owned()),
     });
     let zero = std::time::Duration::ZERO;
-    let skew = section.duration("skew", zero..=std::time::Duration::from_secs(300));
+    let skew = section.duration("skew", zero..=std::time::Duration::from_mins(5));
     let max_bytes = section.size("max_bytes", 512..=28 << 10);
     let claims = read_claims(section.section_or_empty("claims"));
     if issuer.is_none() && matches!(keys, Some((_, KeySource::JwksUrl(_)))) {

@@ -8,6 +8,7 @@ use tidegate_protocol::ids;
 
 use super::problem::Place;
 use super::section::{self, Section};
+use super::tenant::{self, TenantFrom};
 
 /// `[topics]`, by logical name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,21 +29,6 @@ pub struct Topic {
     pub format: Format,
 }
 
-/// The one source of an event's tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TenantFrom {
-    /// `{tenant}` in the topic's physical name.
-    Name,
-    /// A header of this name.
-    Header(Arc<str>),
-    /// The key: with [`KeyForm::TenantKey`] what stands before its first `/`, else all of it.
-    Key,
-    /// The envelope's `tenant_id`; with CloudEvents its extension `tenantid`.
-    Envelope,
-    /// A place in a JSON record.
-    Member(JsonPointer),
-}
-
 /// What a topic's keys look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum KeyForm {
@@ -60,7 +46,7 @@ pub enum Format {
     Envelope,
     /// Any JSON.
     Json(JsonFormat),
-    /// CloudEvents, binary and structured.
+    /// `CloudEvents`, binary and structured.
     CloudEvents,
 }
 
@@ -157,7 +143,7 @@ impl Topic {
 /// A topic and where it stands, for what is checked across sections.
 pub(super) type Placed = (Topic, Place);
 
-pub(super) fn read(section: Section<'_>) -> Vec<Placed> {
+pub(super) fn read(section: &Section<'_>) -> Vec<Placed> {
     let topics = section.sections();
     topics.into_iter().filter_map(|(name, inner)| read_topic(name, inner)).collect()
 }
@@ -172,17 +158,12 @@ fn read_topic(name: &str, mut section: Section<'_>) -> Option<Placed> {
     } else if name.starts_with("_tidegate") {
         section.problem_here("names that begin with _tidegate are the bridge's own");
     }
-    let physical = match section.has("physical") {
-        true => section.parsed("physical"),
-        false => {
-            section.node("physical");
-            name.parse().ok()
-        }
-    };
+    let given = section.has("physical");
+    let physical = section.parsed("physical").or_else(|| name.parse().ok().filter(|_| !given));
     let public = section.flag("public").unwrap_or(false);
     let key = section.choice("key", &[("plain", KeyForm::Plain), ("tenant/key", KeyForm::TenantKey)]);
     let format = read_format(&mut section);
-    let tenant = read_tenant(&mut section, physical.as_ref(), public, format.as_ref());
+    let tenant = tenant::read(&mut section, physical.as_ref(), public, format.as_ref());
     let place = section.place().clone();
     section.finish();
     let topic = Topic {
@@ -210,15 +191,12 @@ fn read_format(section: &mut Section<'_>) -> Option<Format> {
     let has_json = section.has("json");
     let json = section.section("json");
     match name? {
-        FormatName::Json => match json {
-            Some(json) => read_json(json).map(Format::Json),
-            None => {
-                if !has_json {
-                    section.problem("json", "format = \"json\" needs json.type: a type, or a pointer to one");
-                }
-                None
+        FormatName::Json => {
+            if !has_json {
+                section.problem("json", "format = \"json\" needs json.type: a type, or a pointer to one");
             }
-        },
+            json.and_then(read_json).map(Format::Json)
+        }
         other => {
             if has_json {
                 section.problem("json", "is of use with format = \"json\" only");
@@ -242,94 +220,4 @@ fn read_json(mut section: Section<'_>) -> Option<JsonFormat> {
     section.finish();
     let [id, key, timestamp, correlation_id] = format;
     Some(JsonFormat { event_type: event_type?, id, key, timestamp, correlation_id })
-}
-
-#[derive(Clone, Copy)]
-enum FromName {
-    Name,
-    Header,
-    Key,
-    Envelope,
-}
-
-fn read_tenant(
-    section: &mut Section<'_>,
-    physical: Option<&PhysicalName>,
-    public: bool,
-    format: Option<&Format>,
-) -> Option<TenantFrom> {
-    let per_tenant = physical.is_some_and(PhysicalName::per_tenant);
-    let given = section.has("tenant");
-    let mut tenant = section.section_or_empty("tenant");
-    let names = [
-        ("name", FromName::Name),
-        ("header", FromName::Header),
-        ("key", FromName::Key),
-        ("envelope", FromName::Envelope),
-    ];
-    let stated = tenant.choice("from", &names);
-    let (has_from, has_header, has_pointer) = (tenant.has("from"), tenant.has("header"), tenant.has("pointer"));
-    let header = tenant.read("header", |value| match section::text(value)? {
-        "" => Err("must name a header".to_owned()),
-        name => Ok(Arc::<str>::from(name)),
-    });
-    let pointer = tenant.parsed::<JsonPointer>("pointer");
-    if public {
-        if given || per_tenant {
-            section.problem(
-                "public",
-                "a public topic belongs to no tenant: it has neither tenant.from nor {tenant} in its name",
-            );
-        }
-        tenant.finish();
-        return None;
-    }
-    let from = match stated {
-        Some(from) => from,
-        None if has_from => {
-            tenant.finish();
-            return None;
-        }
-        None if has_header => FromName::Header,
-        None if per_tenant => FromName::Name,
-        None => {
-            let problem = "must say whose the events are: \"name\", \"header\", \"key\" or \"envelope\"";
-            if physical.is_some() {
-                tenant.problem("from", problem);
-            }
-            tenant.finish();
-            return None;
-        }
-    };
-    if has_header && !matches!(from, FromName::Header) {
-        tenant.problem("header", "is of use with from = \"header\" only: a topic has one source of the tenant");
-    }
-    let json = matches!(format, Some(Format::Json(_)));
-    if has_pointer && !(json && matches!(from, FromName::Envelope)) {
-        tenant.problem("pointer", "is of use with format = \"json\" and from = \"envelope\" only");
-    }
-    let source = match from {
-        FromName::Name => {
-            if !per_tenant && physical.is_some() {
-                tenant.problem("from", "\"name\" needs {tenant} in physical, such as \"{tenant}.orders\"");
-            }
-            Some(TenantFrom::Name)
-        }
-        FromName::Header => {
-            if !has_header {
-                tenant.problem("header", "must name the header that holds the tenant");
-            }
-            header.map(TenantFrom::Header)
-        }
-        FromName::Key => Some(TenantFrom::Key),
-        FromName::Envelope if json => {
-            if !has_pointer {
-                tenant.problem("pointer", "must say where in the JSON the tenant stands, such as \"/tenant_id\"");
-            }
-            pointer.map(TenantFrom::Member)
-        }
-        FromName::Envelope => Some(TenantFrom::Envelope),
-    };
-    tenant.finish();
-    source
 }
