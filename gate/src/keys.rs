@@ -11,7 +11,7 @@ use tidegate_protocol::timestamp::Millis;
 use crate::{Algorithm, KeyError, TokenError, jwks};
 
 /// Where keys come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum KeySource {
     /// An HMAC secret itself.
     Secret(Vec<u8>),
@@ -23,6 +23,19 @@ pub enum KeySource {
     JwksFile(PathBuf),
     /// A JWKS at a URL; fetched again when old and when a token names a key that is not in it.
     JwksUrl(String),
+}
+
+impl std::fmt::Debug for KeySource {
+    /// Never shows a secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Secret(_) => f.write_str("Secret(…)"),
+            Self::SecretFile(path) => f.debug_tuple("SecretFile").field(path).finish(),
+            Self::PemFile(path) => f.debug_tuple("PemFile").field(path).finish(),
+            Self::JwksFile(path) => f.debug_tuple("JwksFile").field(path).finish(),
+            Self::JwksUrl(url) => f.debug_tuple("JwksUrl").field(url).finish(),
+        }
+    }
 }
 
 /// A key and the one algorithm it may be used with.

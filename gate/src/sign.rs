@@ -1,6 +1,8 @@
 //! Making tokens: for `tidegate token`, for `tidegate dev` and for tests. The bridge never signs for a page.
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use std::fmt;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RsaKeyPair};
 use base64::Engine as _;
@@ -12,13 +14,15 @@ use tidegate_protocol::timestamp::Millis;
 use crate::{Algorithm, ClaimMapping};
 
 /// A key that signs tokens.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Signer {
     algorithm: Algorithm,
     kid: Option<String>,
     key: EncodingKey,
     /// Its public half as a JWK; the secret itself for HS256.
     jwk: Map<String, Value>,
+    /// Its public half in PEM; HS256 has none.
+    public_pem: Option<String>,
 }
 
 /// What a token is to say.
@@ -56,11 +60,18 @@ pub enum SignError {
     Claim(String),
 }
 
+impl fmt::Debug for Signer {
+    /// Never shows the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("algorithm", &self.algorithm).field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
 impl Signer {
     /// Signs with a shared secret.
     pub fn hs256(secret: &[u8]) -> Self {
         let jwk = object(json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(secret)}));
-        Self { algorithm: Algorithm::Hs256, kid: None, key: EncodingKey::from_secret(secret), jwk }
+        Self { algorithm: Algorithm::Hs256, kid: None, key: EncodingKey::from_secret(secret), jwk, public_pem: None }
     }
 
     /// Signs with a private key in PEM (PKCS #8).
@@ -73,8 +84,8 @@ impl Signer {
             Algorithm::EdDsa => EncodingKey::from_ed_pem(pem),
         }
         .map_err(|_| bad())?;
-        let jwk = public_jwk(algorithm, key.as_bytes()).ok_or_else(bad)?;
-        Ok(Self { algorithm, kid: None, key, jwk })
+        let (jwk, der) = public(algorithm, key.as_bytes()).ok_or_else(bad)?;
+        Ok(Self { algorithm, kid: None, key, jwk, public_pem: Some(encode_pem("PUBLIC KEY", &der)) })
     }
 
     /// Makes a new key, and gives its private half in PEM for keeping (for HS256 the secret as base64).
@@ -101,7 +112,7 @@ impl Signer {
                 pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec()
             }
         };
-        let pem = pem("PRIVATE KEY", &pkcs8);
+        let pem = encode_pem("PRIVATE KEY", &pkcs8);
         Ok((Self::from_pem(algorithm, pem.as_bytes())?, pem))
     }
 
@@ -125,6 +136,11 @@ impl Signer {
             jwk.insert("kid".into(), kid.as_str().into());
         }
         Value::Object(jwk)
+    }
+
+    /// The public half in PEM, as `tokens.key_file` reads it; HS256 has none.
+    pub fn public_pem(&self) -> Option<&str> {
+        self.public_pem.as_deref()
     }
 
     /// A token that says what is asked, in the claims that the mapping names.
@@ -167,25 +183,31 @@ fn set(claims: &mut Map<String, Value>, name: &str, value: Value) -> Result<(), 
     Ok(())
 }
 
-fn public_jwk(algorithm: Algorithm, private: &[u8]) -> Option<Map<String, Value>> {
+/// The public half of a private key: as a JWK and as DER.
+fn public(algorithm: Algorithm, private: &[u8]) -> Option<(Map<String, Value>, Vec<u8>)> {
+    fn der(key: &impl AsDer<PublicKeyX509Der<'static>>) -> Option<Vec<u8>> {
+        Some(key.as_der().ok()?.as_ref().to_vec())
+    }
     let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    Some(object(match algorithm {
+    let (jwk, der) = match algorithm {
         Algorithm::Hs256 => return None,
         Algorithm::Rs256 => {
             let pair = RsaKeyPair::from_pkcs8(private).or_else(|_| RsaKeyPair::from_der(private)).ok()?;
             let public = signature::RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
-            json!({"kty": "RSA", "n": text(&public.n), "e": text(&public.e)})
+            (json!({"kty": "RSA", "n": text(&public.n), "e": text(&public.e)}), der(pair.public_key())?)
         }
         Algorithm::Es256 => {
             let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, private).ok()?;
             let (x, y) = pair.public_key().as_ref().get(1..65)?.split_at(32);
-            json!({"kty": "EC", "crv": "P-256", "x": text(x), "y": text(y)})
+            (json!({"kty": "EC", "crv": "P-256", "x": text(x), "y": text(y)}), der(pair.public_key())?)
         }
         Algorithm::EdDsa => {
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(private).ok()?;
-            json!({"kty": "OKP", "crv": "Ed25519", "x": text(pair.public_key().as_ref())})
+            let x = text(pair.public_key().as_ref());
+            (json!({"kty": "OKP", "crv": "Ed25519", "x": x}), der(pair.public_key())?)
         }
-    }))
+    };
+    Some((object(jwk), der))
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -195,7 +217,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+fn encode_pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut out = format!("-----BEGIN {label}-----\n");
     let mut rest = &*text;

@@ -147,6 +147,42 @@ fn a_pem_is_refused_as_a_secret_and_a_secret_as_a_pem() {
 }
 
 #[tokio::test]
+async fn public_keys_in_pem() {
+    let folder = tempfile::tempdir().unwrap();
+    for algorithm in [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa] {
+        let (old, new) = (Signer::generate(algorithm).unwrap().0, Signer::generate(algorithm).unwrap().0);
+        let other = Signer::generate(algorithm).unwrap().0;
+        let text = [old.public_pem().unwrap(), new.public_pem().unwrap()].concat();
+        let options = TokenOptions::new([algorithm], KeySource::PemFile(file(&folder, "keys.pem", text)));
+        // Two of a kind, as when keys are rotated: either may have signed.
+        for signer in [&old, &new, &new.clone().with_kid("any")] {
+            let token = signer.token(&request(), &ClaimMapping::default()).unwrap();
+            assert!(verify(options.clone(), &token).await.is_ok(), "{algorithm}");
+        }
+        let token = other.token(&request(), &ClaimMapping::default()).unwrap();
+        assert!(matches!(verify(options, &token).await, Err(TokenError::Signature { .. })), "{algorithm}");
+    }
+}
+
+#[test]
+fn keys_of_other_curves_and_forms_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let p384 = "-----BEGIN PUBLIC KEY-----\n\
+        MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEqofKIr6LBTeOscce8yCtdG4dO2KLp5uY\n\
+        WfdB4IJUKjhVAvJdv1UpbDpUXjhydgq3NhfeSpYmLG9dnpi/kpLcKfj0Hb0omhR8\n\
+        6doxE7XwuMAKYLHOHX6BnXpDHXyQ6g5f\n-----END PUBLIC KEY-----\n";
+    for (text, expected) in [
+        (p384, "another curve than P-256"),
+        ("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", "openssl x509 -pubkey"),
+        ("-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n", "no RSA, P-256 or Ed25519"),
+    ] {
+        let source = KeySource::PemFile(file(&folder, "key.pem", text));
+        let error = Tokens::new(TokenOptions::new(Algorithm::ALL, source)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_line_break_at_the_end_of_a_secret_file_is_not_part_of_it() {
     let folder = tempfile::tempdir().unwrap();
     for end in ["", "\n", "\r\n"] {

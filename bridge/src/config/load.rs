@@ -23,14 +23,7 @@ pub fn load(path: Option<&Path>, env: impl Iterator<Item = (String, String)>) ->
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => read(&text, &name, path.parent().unwrap_or(Path::new("")), env),
-        Err(error) => {
-            let problem = Problem {
-                place: Place::File(name.into()),
-                key: String::new(),
-                text: format!("can not be read: {error}"),
-            };
-            Err(Problems(vec![problem]))
-        }
+        Err(error) => Err(Problems(vec![whole(&name, format!("can not be read: {error}"))])),
     }
 }
 
@@ -54,13 +47,13 @@ fn read(
     environment::apply(&mut table, env, &report);
     let config = sections(&table, Place::File(name.into()), folder, &report);
     let warnings = report.finish()?;
-    match config {
-        Some(config) => Ok(Loaded { config, warnings }),
-        None => {
-            let text = "is not complete".to_owned();
-            Err(Problems(vec![Problem { place: Place::File(name.into()), key: String::new(), text }]))
-        }
-    }
+    let incomplete = || Problems(vec![whole(name, "is not complete")]);
+    config.map(|config| Loaded { config, warnings }).ok_or_else(incomplete)
+}
+
+/// A problem of a file as a whole.
+fn whole(name: &str, text: impl Into<String>) -> Problem {
+    Problem { place: Place::File(name.into()), key: String::new(), text: text.into() }
 }
 
 /// Reads every section, also after problems, so that all are told at once. `None` only where one was reported.

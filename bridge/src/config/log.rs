@@ -1,6 +1,7 @@
 //! `[log]`: where events are durable.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::problem::{Place, Report};
@@ -17,10 +18,17 @@ pub enum Log {
 }
 
 /// `[log.kafka]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaSettings {
     /// Settings of librdkafka, by its own names.
     pub settings: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KafkaSettings {
+    /// Shows names only: values may be passwords and keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.settings.keys()).finish()
+    }
 }
 
 /// `[log.sqlite]`

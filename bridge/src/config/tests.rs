@@ -536,6 +536,24 @@ mod grants_section {
 }
 
 #[test]
+fn secrets_are_not_in_debug_output() {
+    let text = LEAST.replace(
+        "[log.sqlite]\npath = \"tide.db\"",
+        "[log.kafka]\nbootstrap.servers = \"a\"\nsasl.password = \"hunter2\"",
+    );
+    let shown = format!("{:?}", read(&text, &[]).unwrap().config);
+    assert!(!shown.contains("hunter2") && !shown.contains("thirty-two") && shown.contains("sasl.password"), "{shown}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "([\\[\\]{}a-z.=\"'0-9\\n #,_-]|\\[server\\]\n|\\[\\[grants\\]\\]\n|topics|tenant|\\PC){0,60}", name in "TIDEGATE_[A-Z_]{0,20}", value in "\\PC{0,20}") {
+        let _ = read(&text, &[(&name, &value)]);
+        let _ = read(&format!("{LEAST}{text}"), &[]);
+    }
+}
+
+#[test]
 fn cursor_keys() {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let folder = tempfile::tempdir().unwrap();
