@@ -1,10 +1,11 @@
-// A page without a build: the client comes from the bridge itself.
+// A page without a build: the client comes from the bridge, which serves this page too.
 
-const BRIDGE = new URLSearchParams(location.search).get("bridge") ?? "http://127.0.0.1:8080";
-const { default: init, connect } = await import(new URL("/client/index.js", BRIDGE));
+import init, { connect } from "/client/index.js";
 
 await init();
-const bus = await connect(new URL("/v1/ws", BRIDGE.replace(/^http/, "ws")), { token: fetchToken });
+const socket = new URL("/v1/ws", location.href);
+socket.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+const bus = await connect(socket, { token: fetchToken });
 
 // Events of the log are events of the bus.
 bus.subscribe("orders");
@@ -40,7 +41,7 @@ bus.addEventListener("error", ({ error }) => say(error.message));
 
 /** In earnest a page asks its own backend, which knows who is signed in. */
 async function fetchToken() {
-  const answer = await fetch(new URL("/dev/token?tenant=acme&user=ada", BRIDGE));
+  const answer = await fetch("/dev/token?tenant=acme&user=ada");
   if (!answer.ok) throw new Error(`no token: status ${answer.status}`);
   return answer.text();
 }
