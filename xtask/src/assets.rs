@@ -9,7 +9,7 @@ use anyhow::Context;
 use crate::checksum::Checksum;
 use crate::{package, process};
 
-/// The directory that `tidegate` is given: `client/`, `dashboard/` and `demo/`.
+/// The directory that `tidegate` is given: `client/`, `dashboard/`, `demo/` and `plain-page/`.
 const ASSETS: &str = "target/assets";
 
 /// What the client is made of.
@@ -33,6 +33,7 @@ pub(crate) fn build() -> anyhow::Result<PathBuf> {
         copy(Path::new("dashboard/static"), out)
     })?;
     fresh("demo", &["examples/demo"], |out| copy(Path::new("examples/demo"), out))?;
+    fresh("plain-page", &["examples/plain-page"], |out| copy(Path::new("examples/plain-page"), out))?;
     Ok(assets)
 }
 
