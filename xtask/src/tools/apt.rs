@@ -65,12 +65,16 @@ pub(super) fn install(packages: &[Package]) -> anyhow::Result<()> {
     process::run(apt().arg("update"))?;
     let names: Vec<&str> = packages.iter().map(|names| available(names)).collect();
     process::run(apt().args(["install", "--no-install-recommends"]).args(&names))
-        .with_context(|| format!("run `apt-get install -y {}` and see why", names.join(" ")))
+        .with_context(|| format!("missing on this machine: {}", names.join(" ")))
 }
 
 /// The first of the names that the package lists know, else the last.
 fn available(names: Package) -> &'static str {
-    let known = |name: &&&str| process::output("apt-cache", &["show", "--no-all-versions", **name]).is_some();
+    // A name that is only referred to is known as well, but has nothing to show.
+    let known = |name: &&&str| {
+        process::output("apt-cache", &["show", "--no-all-versions", **name])
+            .is_some_and(|text| text.contains("Package: "))
+    };
     names.iter().find(known).or(names.last()).copied().unwrap_or_default()
 }
 
