@@ -3,6 +3,9 @@
 //! Down: `log → feed → gate → fanout → session → transport`. Up: `transport → session → fanout → log`. To the
 //! side: everyone → `ledger`. `ARCHITECTURE.md` at the root is the map.
 
+pub mod app;
+pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod cursor;
 pub mod fanout;
@@ -10,3 +13,4 @@ pub mod feed;
 pub mod ledger;
 pub mod session;
 pub mod telemetry;
+pub mod transport;

@@ -47,7 +47,7 @@ impl Shard {
     fn due(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let now = self.moment.now;
-        if session.principal.expires <= now {
+        if session.ends <= now {
             self.refuse(key, Failed::new(ErrorCode::TokenExpired, "the token has expired; come back with a new one"));
             return self.end(key, code::TOKEN_EXPIRED);
         }
@@ -71,7 +71,7 @@ impl Shard {
     /// When something is due for a session.
     pub(super) fn deadline(options: &Options, session: &Session) -> Millis {
         let heartbeat = session.pinged.map_or(session.next_ping, |at| at + options.heartbeat_timeout);
-        heartbeat.min(session.principal.expires)
+        heartbeat.min(session.ends)
     }
 
     pub(super) fn schedule(&mut self, key: SessionKey) {

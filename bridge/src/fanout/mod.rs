@@ -27,7 +27,7 @@ use slotmap::new_key_type;
 use tidegate_gate::{Policy, Principal, Rate, TokenError};
 use tidegate_log::{AppendError, Appended, LogError, NewRecord, Offsets, ReadError, TopicId, TopicKey};
 use tidegate_protocol::code::CloseCode;
-use tidegate_protocol::frame::{ClientFrame, Limits};
+use tidegate_protocol::frame::{ClientFrame, Failed, Limits};
 use tidegate_protocol::timestamp::Millis;
 
 use crate::feed::catch_up::{History, Part};
@@ -84,6 +84,8 @@ pub enum Input {
     Frame(SessionKey, ClientFrame),
     /// A session broke the protocol.
     Broken(SessionKey, tidegate_protocol::frame::BadFrame),
+    /// A session did something that ends it.
+    Refuse(SessionKey, Failed, CloseCode),
     /// A session's socket is gone.
     Gone(SessionKey),
     /// A session must end, for a reason that lies outside this shard.

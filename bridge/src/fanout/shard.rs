@@ -102,6 +102,7 @@ impl Shard {
             next_ping,
             dirty: false,
             closing: false,
+            ends: Session::end_of(&principal, moment.now),
             principal,
         };
         let key = self.sessions.insert(session);
@@ -119,6 +120,10 @@ impl Shard {
         match input {
             Input::Frame(session, frame) => self.frame(session, frame),
             Input::Broken(session, bad) => self.broken(session, &bad),
+            Input::Refuse(session, failed, code) => {
+                self.refuse(session, failed);
+                self.end(session, code);
+            }
             Input::Gone(session) => self.gone(session),
             Input::End(session, code) => self.end(session, code),
             Input::Followed { physical, topic, id, offsets } => self.followed(&physical, topic, id, offsets),
@@ -133,6 +138,11 @@ impl Shard {
             Input::Ledger(snapshot) => self.ledger(&snapshot),
             Input::Drain(spread) => self.drain(spread),
         }
+    }
+
+    /// Whether [`Shard::feed`] has something to do.
+    pub fn is_hungry(&self) -> bool {
+        !self.hungry.is_empty()
     }
 
     /// What is to be done now.

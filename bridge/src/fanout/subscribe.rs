@@ -15,7 +15,7 @@ use super::live::tenant_name;
 use super::shard::Shard;
 use super::view::{TypeFilter, ViewKey};
 use super::{Effect, SessionKey};
-use crate::session::{Behind, LedgerSubscription, Reading, Subscription, SubscriptionState};
+use crate::session::{Behind, LedgerSubscription, Reading, Session, Subscription, SubscriptionState};
 
 /// The bus's own topic of totals.
 const LEDGER: &str = "$ledger";
@@ -288,7 +288,11 @@ impl Shard {
             return self.end(key, code::INVALID_TOKEN);
         }
         let expires = principal.expires;
-        self.reschedule(key, |session| session.principal = principal);
+        let now = self.moment.now;
+        self.reschedule(key, |session| {
+            session.ends = Session::end_of(&principal, now);
+            session.principal = principal;
+        });
         self.say(key, &ServerFrame::Refreshed(Refreshed { id: request, expires: Some(expires) }));
         self.check_grants(key);
     }

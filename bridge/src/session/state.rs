@@ -22,6 +22,8 @@ pub struct Session {
     pub client: Arc<str>,
     /// Who it is.
     pub principal: Principal,
+    /// When it ends, unless its token is renewed.
+    pub ends: Millis,
     /// Bytes on their way to its socket.
     pub outbox: Rc<RefCell<Outbox>>,
     /// Bytes of batches that may still be sent; below zero it is paused.
@@ -129,6 +131,12 @@ pub struct LedgerSubscription {
 }
 
 impl Session {
+    /// When a session of this token ends: when the token expires. One that was let in after that, within the allowed
+    /// skew, has until the skew is used up.
+    pub fn end_of(principal: &Principal, now: Millis) -> Millis {
+        if principal.expires > now { principal.expires } else { principal.ends }
+    }
+
     /// A subscription by its id.
     pub fn subscription(&mut self, id: u32) -> Option<&mut Subscription> {
         self.subscriptions.iter_mut().find(|subscription| subscription.id == id)

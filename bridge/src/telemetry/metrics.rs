@@ -67,6 +67,11 @@ impl Metrics {
         self.connections.inc();
     }
 
+    /// Connections that are open.
+    pub fn connections(&self) -> usize {
+        usize::try_from(self.connections.get()).unwrap_or_default()
+    }
+
     /// A connection was closed.
     pub fn disconnected(&self) {
         self.connections.dec();

@@ -1,0 +1,226 @@
+//! The wiring of a node, and nothing else: what is made of what, and in which order it stops.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use tidegate_gate::Tokens;
+use tidegate_log::Log;
+use tidegate_log::kafka::{KafkaLog, KafkaOptions};
+use tidegate_log::sqlite::{SqliteLog, SqliteOptions};
+use tidegate_protocol::frame::Limits;
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::cursor::{MasterKey, Sealer};
+use crate::fanout::{Input, Options, Rules, Shard};
+use crate::feed::catch_up::{self, CatchUp};
+use crate::feed::{Feed, FeedHandle, TopicTable};
+use crate::ledger::Hub;
+use crate::telemetry::Metrics;
+use crate::transport::{Assets, DevToken, Directory, Server, ServerHandle, ShardHandle, ShardThread, Status};
+
+/// Rounds that a shard may lie behind the feed.
+const ROUNDS: usize = 16;
+
+/// How often the ledger's totals are added up and told.
+const TOTALS: Duration = Duration::from_secs(1);
+
+/// How often the keys of tokens are looked at.
+const KEYS: Duration = Duration::from_secs(60);
+
+/// How long what was published may take to become durable when the node stops.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// A node that runs.
+pub struct Node {
+    /// Its HTTP side.
+    pub server: ServerHandle,
+    log: Arc<dyn Log>,
+    shards: Vec<ShardHandle>,
+    threads: Vec<JoinHandle<()>>,
+    feed: FeedHandle,
+    draining: Arc<AtomicBool>,
+    drain_timeout: Duration,
+}
+
+/// What a node may have beside its configuration.
+#[derive(Default)]
+pub struct Extras {
+    /// Files to serve.
+    pub assets: Assets,
+    /// Makes tokens under `/dev/token`.
+    pub dev_token: Option<DevToken>,
+}
+
+/// Opens the configured log.
+pub fn open_log(log: &config::Log) -> anyhow::Result<Arc<dyn Log>> {
+    Ok(match log {
+        config::Log::Kafka(kafka) => Arc::new(KafkaLog::open(KafkaOptions::new(kafka.settings.clone()))?),
+        config::Log::Sqlite(sqlite) => {
+            let options = SqliteOptions { new_topics: Some(sqlite.partitions), ..SqliteOptions::new(&sqlite.path) };
+            Arc::new(SqliteLog::open(&options)?)
+        }
+    })
+}
+
+impl Node {
+    /// Starts a node over a log.
+    pub async fn start(config: &Config, log: Arc<dyn Log>, extras: Extras) -> anyhow::Result<Self> {
+        let clock = Clock;
+        let metrics = Metrics::new();
+        let tokens = Arc::new(Tokens::new((*config.tokens).clone())?);
+        let incarnation = random_bytes::<16>()?;
+        let hex: String = incarnation.iter().map(|byte| format!("{byte:02x}")).collect();
+        let count = config.server.shards.max(1);
+        let hub = Arc::new(Hub::new(Arc::clone(&config.server.node), hex.into(), count));
+        let table = Arc::new(TopicTable::new((*config.topics).clone(), config.limits.event_bytes));
+        let rules = Rules { policy: Arc::new(config.policy()), forms: Arc::new(table.publish_forms()) };
+        let masters = master_keys(&config.cursors)?;
+        let draining: Arc<AtomicBool> = Arc::default();
+
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(ROUNDS)).unzip();
+        let (feed, feed_handle) =
+            Feed::new(log.tail()?, Arc::clone(&table), senders, Arc::clone(&hub), Arc::clone(&metrics));
+        let mut threads = vec![std::thread::Builder::new().name("feed".into()).spawn(move || feed.run())?];
+        let reading = catch_up::Options { bytes_per_s: config.catch_up.bytes_per_s, readers: config.catch_up.readers };
+        let catch_up = CatchUp::start(&log, table, reading)?;
+
+        let directory: Arc<Directory> = Arc::default();
+        let mut shards = Vec::new();
+        for (index, rounds) in receivers.into_iter().enumerate() {
+            let options = shard_options(config, (index as u32, count as u32));
+            let (rules, masters) = (rules.clone(), masters.clone());
+            // Each shard seals under an incarnation of its own, since each counts its own nonces.
+            let mut own = incarnation;
+            own[15] ^= index as u8;
+            own[14] ^= (index >> 8) as u8;
+            let thread = ShardThread {
+                index,
+                shard: Box::new(move || Shard::new(options, rules, Sealer::new(masters, own))),
+                rounds,
+                feed: feed_handle.clone(),
+                catch_up: catch_up.clone(),
+                log: Arc::clone(&log),
+                tokens: Arc::clone(&tokens),
+                runtime: tokio::runtime::Handle::current(),
+                directory: Arc::clone(&directory),
+                hub: Arc::clone(&hub),
+                metrics: Arc::clone(&metrics),
+                clock,
+                handshake_timeout: config.server.handshake_timeout,
+                frame_bytes: config.limits.frame_bytes,
+            };
+            let (handle, inbox) = ShardHandle::new();
+            threads.push(thread.start(handle.clone(), inbox)?);
+            shards.push(handle);
+        }
+        directory.set_shards(shards.clone());
+        tokio::spawn(tell_totals(Arc::clone(&hub), shards.clone(), clock));
+        tokio::spawn(tell_availability(log.available(), shards.clone()));
+        tokio::spawn(refresh_keys(tokens, clock));
+
+        let status = Status { draining: Arc::clone(&draining), log_available: log.available() };
+        let server = Server {
+            config: Arc::clone(&config.server),
+            shards: shards.clone(),
+            status,
+            hub,
+            metrics,
+            assets: extras.assets,
+            dev_token: extras.dev_token,
+        };
+        let server = server.start().await?;
+        let drain_timeout = config.server.drain_timeout;
+        Ok(Self { server, log, shards, threads, feed: feed_handle, draining, drain_timeout })
+    }
+
+    /// Stops in order: unready, no new connections, sessions told to come back elsewhere and their outboxes written,
+    /// the log flushed, threads ended.
+    pub async fn stop(self) {
+        self.draining.store(true, Ordering::Relaxed);
+        for shard in &self.shards {
+            shard.input(Input::Drain(self.drain_timeout.as_millis() as u64));
+        }
+        self.server.stop().await;
+        let log = Arc::clone(&self.log);
+        // What clients were told goes out meanwhile: shards write until they are stopped.
+        let flushed = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
+        if flushed.is_err() {
+            tracing::error!("the log could not be flushed");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        self.feed.stop();
+        self.shards.iter().for_each(ShardHandle::stop);
+        let threads = self.threads;
+        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+    }
+}
+
+fn shard_options(config: &Config, shard: (u32, u32)) -> Options {
+    let limits = &config.limits;
+    Options {
+        node: Arc::clone(&config.server.node),
+        shard,
+        limits: Limits {
+            credit: limits.credit_bytes as u64,
+            unsettled: limits.unsettled as u64,
+            frame_bytes: limits.frame_bytes as u64,
+            event_bytes: limits.event_bytes as u64,
+            subscriptions: limits.subscriptions as u64,
+        },
+        outbox_bytes: limits.outbox_bytes,
+        heartbeat_interval: config.server.heartbeat_interval.as_millis() as i64,
+        heartbeat_timeout: config.server.heartbeat_timeout.as_millis() as i64,
+        skew: config.tokens.skew_ms,
+        window_bytes: config.window.bytes,
+        publish_events: limits.publish_events,
+        publish_bytes: limits.publish_bytes,
+    }
+}
+
+fn master_keys(cursors: &config::Cursors) -> anyhow::Result<Vec<MasterKey>> {
+    if cursors.keys.is_empty() {
+        return Ok(vec![MasterKey::new(random_bytes()?)]);
+    }
+    Ok(cursors.keys.iter().map(|key| MasterKey::new(key.0)).collect())
+}
+
+fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    Ok(bytes)
+}
+
+async fn tell_totals(hub: Arc<Hub>, shards: Vec<ShardHandle>, clock: Clock) {
+    let mut tick = tokio::time::interval(TOTALS);
+    loop {
+        tick.tick().await;
+        let totals = Arc::new(hub.sum(clock.now()));
+        shards.iter().for_each(|shard| shard.input(Input::Ledger(Arc::clone(&totals))));
+    }
+}
+
+/// Fetches the keys of tokens before anybody needs them, and again when they are old.
+async fn refresh_keys(tokens: Arc<Tokens>, clock: Clock) {
+    let mut tick = tokio::time::interval(KEYS);
+    loop {
+        tick.tick().await;
+        if let Err(error) = tokens.refresh(clock.now()).await {
+            tracing::warn!(%error, "the keys of tokens can not be refreshed");
+        }
+    }
+}
+
+async fn tell_availability(mut available: tokio::sync::watch::Receiver<bool>, shards: Vec<ShardHandle>) {
+    loop {
+        let now = *available.borrow_and_update();
+        shards.iter().for_each(|shard| shard.input(Input::LogAvailable(now)));
+        if available.changed().await.is_err() {
+            return;
+        }
+    }
+}

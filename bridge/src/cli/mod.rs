@@ -1,0 +1,81 @@
+//! The command line, one file a command.
+
+mod check;
+mod dev;
+mod publish;
+mod remote;
+mod serve;
+mod tail;
+mod token;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config};
+
+/// Federates the topics of a log out to browsers, and their events back in.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a bridge.
+    Serve(serve::Serve),
+    /// Runs a bridge on the embedded log, with a live demo and the dashboard.
+    Dev(dev::Dev),
+    /// Reads the configuration and says everything that is wrong with it.
+    Check(check::Check),
+    /// Makes a token.
+    Token(token::Token),
+    /// Publishes events through a running bridge.
+    Publish(publish::Publish),
+    /// Prints a topic's events, through a running bridge.
+    Tail(tail::Tail),
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, clap::Args)]
+struct ConfigFile {
+    /// The configuration file. Without one, everything comes from the environment (`TIDEGATE_…`).
+    #[arg(short, long, env = "TIDEGATE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Reads it; warnings go to standard error, and every problem is named.
+    fn load(&self) -> anyhow::Result<Config> {
+        let environment =
+            std::env::vars().filter(|(name, _)| name.starts_with("TIDEGATE_") && !OURS.contains(&name.as_str()));
+        let loaded = config::load(self.config.as_deref(), environment)
+            .map_err(|problems| anyhow::anyhow!("the configuration is not valid\n{problems}"))?;
+        for warning in &loaded.warnings {
+            eprintln!("warning: {warning}");
+        }
+        Ok(loaded.config)
+    }
+}
+
+/// Variables that belong to the command line, not to the configuration.
+const OURS: &[&str] = &["TIDEGATE_CONFIG", "TIDEGATE_ASSETS", "TIDEGATE_URL", "TIDEGATE_TOKEN", "TIDEGATE_LOG_FORMAT"];
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<()> {
+        let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = || runtime().context("can not start the runtime");
+        match self.command {
+            Command::Serve(serve) => runtime()?.block_on(serve.run()),
+            Command::Dev(dev) => runtime()?.block_on(dev.run()),
+            Command::Check(check) => check.run(),
+            Command::Token(token) => token.run(),
+            Command::Publish(publish) => runtime()?.block_on(publish.run()),
+            Command::Tail(tail) => runtime()?.block_on(tail.run()),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One connection: the handshake, then frames to the shard, until either side ends it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tidegate_gate::{Bucket, Rate, TokenError};
+use tidegate_protocol::code::{self, CloseCode, ErrorCode};
+use tidegate_protocol::frame::{ClientFrame, Failed, Hello, ServerFrame};
+use tidegate_protocol::ids;
+use tidegate_protocol::json::Raw;
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::shard_thread::Local;
+use super::socket::{Socket, SocketStream};
+use crate::fanout::{Input, Newcomer, SessionKey};
+use crate::session::websocket_frame;
+
+/// How long the other side may take to close after we have.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Frames that a client may send: reports are a few a second, publishes have limits of their own.
+const FRAMES: Rate = Rate { per_second: 2_000, burst: 10_000 };
+
+/// Bytes read from a socket at once. Each idle connection keeps as much.
+const READ_BUFFER: usize = 1024;
+
+/// Longest client id.
+const MAX_CLIENT_ID: usize = 128;
+
+type WebSocket = WebSocketStream<SocketStream>;
+
+/// Why a handshake failed.
+struct Refused {
+    failed: Failed,
+    close: CloseCode,
+}
+
+/// What came from the other side.
+enum Incoming {
+    Text(String),
+    /// The other side is gone, or the socket ended.
+    End,
+    /// It broke the limits or the protocol.
+    Bad(ErrorCode, &'static str, CloseCode),
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
+    let socket = Socket::new(tcp);
+    let limit = local.frame_bytes;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(4096)
+        .max_message_size(Some(limit))
+        .max_frame_size(Some(limit));
+    let stream = SocketStream::new(Rc::clone(&socket), early);
+    let mut websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let outcome = tokio::time::timeout(local.handshake_timeout, handshake(&local, &socket, &mut websocket)).await;
+    let opened = outcome.unwrap_or_else(|_| {
+        let failed = Failed::new(ErrorCode::HandshakeTimeout, "no valid hello came in time");
+        Err(Some(Refused { failed, close: code::HANDSHAKE_TIMEOUT }))
+    });
+    match opened {
+        Ok(key) => converse(&local, &socket, &mut websocket, key).await,
+        Err(Some(Refused { failed, close })) => {
+            let name = ErrorCode::from_name(&failed.code).map_or("internal", ErrorCode::name);
+            local.metrics.handshake(name);
+            let error = ServerFrame::<Raw<'_>>::Error(failed).encode();
+            socket.outbox.borrow_mut().push(websocket_frame::text(&error));
+            socket.outbox.borrow_mut().push(websocket_frame::close(close));
+            socket.end();
+        }
+        Err(None) => return,
+    }
+    // Reads what still comes, so that the kernel does not answer it with a reset that would discard our last words.
+    let _ = tokio::time::timeout(LINGER, async { while let Some(Ok(_)) = websocket.next().await {} }).await;
+}
+
+/// Takes the `hello` and opens a session. `Err(None)`: the other side went away.
+async fn handshake(
+    local: &Rc<Local>,
+    socket: &Rc<Socket>,
+    websocket: &mut WebSocket,
+) -> Result<SessionKey, Option<Refused>> {
+    let refuse = |code: ErrorCode, text: &str, close| Some(Refused { failed: Failed::new(code, text), close });
+    let text = match next(websocket, socket).await {
+        Incoming::Text(text) => text,
+        Incoming::End => return Err(None),
+        Incoming::Bad(code, text, close) => return Err(refuse(code, text, close)),
+    };
+    let hello = match ClientFrame::decode(&text) {
+        Ok(Some(ClientFrame::Hello(hello))) => hello,
+        Ok(_) => return Err(refuse(ErrorCode::MalformedFrame, "the first frame must be hello", code::PROTOCOL_ERROR)),
+        Err(bad) => return Err(refuse(bad.code(), &bad.to_string(), code::PROTOCOL_ERROR)),
+    };
+    let Hello { token, client, .. } = hello;
+    if client.is_empty() || client.len() > MAX_CLIENT_ID {
+        return Err(refuse(ErrorCode::MalformedFrame, "/hello/client: must have 1 to 128 bytes", code::PROTOCOL_ERROR));
+    }
+    let principal = local.verify(token).await.map_err(|error| {
+        tracing::info!(%error, "refused a token");
+        Some(Refused { failed: Failed::new(error.code(), error.public()), close: close_code(&error) })
+    })?;
+    let moment = local.moment();
+    let id: Arc<str> = ids::uuid_v7(moment.now.cast_unsigned(), moment.entropy).into();
+    let newcomer = Newcomer { id, principal, client: client.into(), outbox: Rc::clone(&socket.outbox) };
+    local.metrics.handshake("ok");
+    Ok(local.open(newcomer, socket))
+}
+
+/// Hands frames to the shard until the session or the socket ends.
+async fn converse(local: &Rc<Local>, socket: &Rc<Socket>, websocket: &mut WebSocket, key: SessionKey) {
+    let mut flood = Bucket::new(FRAMES, local.moment().now);
+    loop {
+        let text = match next(websocket, socket).await {
+            Incoming::Text(text) => text,
+            Incoming::End => break,
+            Incoming::Bad(code, text, close) => {
+                local.refuse(key, Failed::new(code, text), close);
+                break;
+            }
+        };
+        local.metrics.frame();
+        if flood.take(1, local.moment().now).is_err() {
+            local.refuse(key, Failed::new(ErrorCode::RateLimited, "too many frames"), code::FLOODED);
+            break;
+        }
+        match ClientFrame::decode(&text) {
+            Ok(Some(frame)) => local.input(Input::Frame(key, frame)),
+            Ok(None) => {}
+            Err(bad) => {
+                local.input(Input::Broken(key, bad));
+                break;
+            }
+        }
+    }
+    local.gone(key);
+}
+
+/// The next text from the other side.
+async fn next(websocket: &mut WebSocket, socket: &Socket) -> Incoming {
+    loop {
+        let message = tokio::select! {
+            message = websocket.next() => message,
+            () = socket.ended.notified() => return Incoming::End,
+        };
+        match message {
+            Some(Ok(Message::Text(text))) => return Incoming::Text(text.as_str().to_owned()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+            Some(Ok(Message::Binary(_))) => {
+                return Incoming::Bad(ErrorCode::MalformedFrame, "frames are text", code::PROTOCOL_ERROR);
+            }
+            Some(Err(Error::Capacity(_))) => {
+                let text = "larger than limits.frame_bytes";
+                return Incoming::Bad(ErrorCode::FrameTooLarge, text, code::FRAME_TOO_LARGE);
+            }
+            Some(Err(Error::Utf8(_))) => {
+                return Incoming::Bad(ErrorCode::MalformedFrame, "a frame that is not UTF-8", code::PROTOCOL_ERROR);
+            }
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Incoming::End,
+        }
+    }
+}
+
+fn close_code(error: &TokenError) -> CloseCode {
+    match error.code() {
+        ErrorCode::TokenExpired => code::TOKEN_EXPIRED,
+        ErrorCode::KeysUnavailable => code::KEYS_UNAVAILABLE,
+        _ => code::INVALID_TOKEN,
+    }
+}

@@ -1,0 +1,109 @@
+//! The listener: accepts, speaks HTTP, and stops accepting when the node drains.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::assets::Assets;
+use super::http::{DevToken, Routes, Status, router};
+use super::shard_thread::ShardHandle;
+use super::upgrade::Upgrades;
+use crate::clock::Clock;
+use crate::config;
+use crate::ledger::Hub;
+use crate::telemetry::Metrics;
+
+/// How long a client may take to send its request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the HTTP side of a node is made of.
+pub struct Server {
+    /// Its configuration.
+    pub config: Arc<config::Server>,
+    /// Where sockets go.
+    pub shards: Vec<ShardHandle>,
+    /// What `/readyz` tells.
+    pub status: Status,
+    /// What `/metrics` tells.
+    pub hub: Arc<Hub>,
+    /// What `/metrics` tells.
+    pub metrics: Arc<Metrics>,
+    /// Files to serve.
+    pub assets: Assets,
+    /// Makes tokens under `/dev/token`.
+    pub dev_token: Option<DevToken>,
+}
+
+/// A server that runs.
+pub struct ServerHandle {
+    /// The address it listens on.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Binds the address and begins to accept.
+    pub async fn start(self) -> std::io::Result<ServerHandle> {
+        let listener = TcpListener::bind(self.config.listen).await?;
+        let address = listener.local_addr()?;
+        let Self { config, shards, status, hub, metrics, assets, dev_token } = self;
+        let upgrades =
+            Upgrades::new(shards, config.allowed_origins.clone(), config.max_connections, Arc::clone(&metrics));
+        let routes = Routes { upgrades: Arc::new(upgrades), status, hub, metrics, assets, dev_token, clock: Clock };
+        let router = router(Arc::new(routes));
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let handle = ServerHandle { address, stop: stop.clone(), tasks: tasks.clone() };
+        tokio::spawn(accept(listener, router, stop, tasks));
+        Ok(handle)
+    }
+}
+
+impl ServerHandle {
+    /// Stops accepting, and waits for requests that are under way.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn accept(listener: TcpListener, router: axum::Router, stop: CancellationToken, tasks: TaskTracker) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let tcp = match accepted {
+            Ok((tcp, _)) => tcp,
+            Err(error) => {
+                // Out of file descriptors, mostly: what is open goes on, and some of it will close.
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+        tasks.spawn(async move {
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(16 * 1024);
+            let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
+            tokio::pin!(connection);
+            tokio::select! {
+                // What goes wrong on one connection is that client's affair.
+                _ = connection.as_mut() => {}
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,375 @@
+//! A shard's thread: runs the pure [`Shard`] over real sockets, the feed, the log and the clock.
+//!
+//! Everything of a shard happens on its one thread: the connections' tasks call the shard directly, and what the
+//! shard wants done is done before the call returns. No task is woken to write to a socket.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::TcpStream as StdTcpStream;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use slotmap::SecondaryMap;
+use tidegate_gate::{Principal, TokenError, Tokens};
+use tidegate_log::Log;
+use tidegate_protocol::code::{self, CloseCode};
+use tidegate_protocol::frame::Failed;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+
+use super::connection;
+use super::socket::Socket;
+use crate::clock::Clock;
+use crate::fanout::{Effect, Input, Moment, Newcomer, SessionKey, Shard};
+use crate::feed::catch_up::CatchUp;
+use crate::feed::{FeedHandle, FeedMessage};
+use crate::ledger::Hub;
+use crate::telemetry::Metrics;
+
+/// How often the shard looks at the clock.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often it hands its snapshot to the ledger.
+const SNAPSHOT: Duration = Duration::from_secs(1);
+
+/// Batches fed to subscriptions that are behind before live rounds have their turn again.
+const TURNS: usize = 64;
+
+/// What reaches a shard from other threads, beside the feed.
+enum Message {
+    Socket(StdTcpStream, Bytes),
+    Input(Input),
+    Stop,
+}
+
+/// Reaches a shard from other threads.
+#[derive(Clone)]
+pub struct ShardHandle {
+    inbox: mpsc::UnboundedSender<Message>,
+}
+
+/// What a shard's thread is made of.
+pub struct ShardThread {
+    /// Which shard of the node this is.
+    pub index: usize,
+    /// The shard.
+    pub shard: Box<dyn FnOnce() -> Shard + Send>,
+    /// Its rounds.
+    pub rounds: mpsc::Receiver<FeedMessage>,
+    /// The live feed.
+    pub feed: FeedHandle,
+    /// History.
+    pub catch_up: CatchUp,
+    /// Where publishes go.
+    pub log: Arc<dyn Log>,
+    /// Who verifies tokens.
+    pub tokens: Arc<Tokens>,
+    /// Where that and other waiting work runs.
+    pub runtime: tokio::runtime::Handle,
+    /// All sessions of the node, by who they are.
+    pub directory: Arc<Directory>,
+    /// The ledger.
+    pub hub: Arc<Hub>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: Clock,
+    /// How long a connection may take to say `hello`.
+    pub handshake_timeout: Duration,
+    /// Bytes of one frame from a client.
+    pub frame_bytes: usize,
+}
+
+/// Sessions of a node by (tenant, subject, client): a newer one replaces the older, whichever shard it lives in.
+#[derive(Default)]
+pub struct Directory {
+    sessions: Mutex<HashMap<Identity, (usize, SessionKey)>>,
+    shards: Mutex<Vec<ShardHandle>>,
+}
+
+type Identity = (Arc<str>, Arc<str>, Arc<str>);
+
+impl Directory {
+    /// The shards, once they all run.
+    pub fn set_shards(&self, shards: Vec<ShardHandle>) {
+        *self.shards.lock().unwrap_or_else(PoisonError::into_inner) = shards;
+    }
+
+    fn enter(&self, identity: Identity, at: (usize, SessionKey)) {
+        let older = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, at);
+        if let Some((shard, key)) = older
+            && let Some(shard) = self.shards.lock().unwrap_or_else(PoisonError::into_inner).get(shard)
+        {
+            shard.input(Input::End(key, code::REPLACED));
+        }
+    }
+
+    fn leave(&self, identity: &Identity, at: (usize, SessionKey)) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.get(identity) == Some(&at) {
+            sessions.remove(identity);
+        }
+    }
+}
+
+impl ShardHandle {
+    /// A handle, and the receiver to start the thread with.
+    pub fn new() -> (Self, ShardInbox) {
+        let (inbox, receiver) = mpsc::unbounded_channel();
+        (Self { inbox }, ShardInbox(receiver))
+    }
+
+    /// Hands a fresh WebSocket over, with what was read beyond the upgrade.
+    pub fn accept(&self, socket: StdTcpStream, early: Bytes) {
+        let _ = self.inbox.send(Message::Socket(socket, early));
+    }
+
+    /// Tells the shard of something.
+    pub fn input(&self, input: Input) {
+        // A shard is gone only when the node goes.
+        let _ = self.inbox.send(Message::Input(input));
+    }
+
+    /// Ends the thread.
+    pub fn stop(&self) {
+        let _ = self.inbox.send(Message::Stop);
+    }
+}
+
+/// The receiving end of a [`ShardHandle`].
+pub struct ShardInbox(mpsc::UnboundedReceiver<Message>);
+
+impl ShardThread {
+    /// Starts the thread; it ends at [`ShardHandle::stop`].
+    pub fn start(self, handle: ShardHandle, inbox: ShardInbox) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name(format!("shard-{}", self.index)).spawn(move || {
+            let tasks = LocalSet::new();
+            tasks.block_on(&runtime, self.run(handle, inbox.0));
+        })
+    }
+
+    async fn run(self, handle: ShardHandle, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        let Self { index, shard, mut rounds, hub, .. } = self;
+        let local = Rc::new(Local {
+            index,
+            shard: RefCell::new(shard()),
+            sockets: RefCell::default(),
+            identities: RefCell::default(),
+            handle,
+            feed: self.feed,
+            catch_up: self.catch_up,
+            log: self.log,
+            tokens: self.tokens,
+            runtime: self.runtime,
+            directory: self.directory,
+            metrics: self.metrics,
+            clock: self.clock,
+            hungry: Notify::new(),
+            settling: Cell::new(false),
+            handshake_timeout: self.handshake_timeout,
+            frame_bytes: self.frame_bytes,
+        });
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                Some(message) = rounds.recv() => {
+                    local.feed_message(message);
+                    while let Ok(message) = rounds.try_recv() {
+                        local.feed_message(message);
+                    }
+                    local.settle();
+                }
+                Some(message) = inbox.recv() => match message {
+                    Message::Socket(socket, early) => local.accept(socket, early),
+                    Message::Input(input) => local.input(input),
+                    Message::Stop => return,
+                },
+                _ = tick.tick() => {
+                    local.shard.borrow_mut().tick(local.moment());
+                    local.settle();
+                    if last.elapsed() >= SNAPSHOT {
+                        last = Instant::now();
+                        hub.put_shard(index, local.shard.borrow().snapshot());
+                    }
+                }
+                () = local.hungry.notified() => {
+                    let more = local.shard.borrow_mut().feed(TURNS);
+                    local.settle();
+                    if more {
+                        local.hungry.notify_one();
+                        // Connections have their turn too.
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A shard and what its thread does for it.
+pub(super) struct Local {
+    index: usize,
+    shard: RefCell<Shard>,
+    sockets: RefCell<SecondaryMap<SessionKey, Rc<Socket>>>,
+    identities: RefCell<SecondaryMap<SessionKey, Identity>>,
+    handle: ShardHandle,
+    feed: FeedHandle,
+    catch_up: CatchUp,
+    log: Arc<dyn Log>,
+    tokens: Arc<Tokens>,
+    runtime: tokio::runtime::Handle,
+    directory: Arc<Directory>,
+    pub(super) metrics: Arc<Metrics>,
+    clock: Clock,
+    hungry: Notify,
+    settling: Cell<bool>,
+    pub(super) handshake_timeout: Duration,
+    pub(super) frame_bytes: usize,
+}
+
+impl Local {
+    pub(super) fn moment(&self) -> Moment {
+        self.clock.moment()
+    }
+
+    /// Hands an input to the shard and does what it wants done.
+    pub(super) fn input(&self, input: Input) {
+        self.shard.borrow_mut().handle(self.moment(), input);
+        self.settle();
+    }
+
+    /// Opens a session on a socket.
+    pub(super) fn open(&self, newcomer: Newcomer, socket: &Rc<Socket>) -> SessionKey {
+        let of = &newcomer.principal;
+        let identity = (Arc::clone(&of.tenant), Arc::clone(&of.subject), Arc::clone(&newcomer.client));
+        let key = self.shard.borrow_mut().open(self.moment(), newcomer);
+        self.sockets.borrow_mut().insert(key, Rc::clone(socket));
+        self.identities.borrow_mut().insert(key, identity.clone());
+        self.directory.enter(identity, (self.index, key));
+        self.settle();
+        key
+    }
+
+    /// The session's socket is gone.
+    pub(super) fn gone(&self, key: SessionKey) {
+        self.input(Input::Gone(key));
+        self.forget(key);
+    }
+
+    /// Refuses what a session did, and ends it.
+    pub(super) fn refuse(&self, key: SessionKey, failed: Failed, close: CloseCode) {
+        self.input(Input::Refuse(key, failed, close));
+    }
+
+    /// Verifies a token off this thread: signatures cost more than deliveries.
+    pub(super) async fn verify(&self, token: String) -> Result<Principal, TokenError> {
+        let (tokens, now) = (Arc::clone(&self.tokens), self.moment().now);
+        let verdict = self.runtime.spawn(async move { tokens.verify(&token, now).await }).await;
+        verdict.unwrap_or(Err(TokenError::Malformed("the verification failed")))
+    }
+
+    fn accept(self: &Rc<Self>, socket: StdTcpStream, early: Bytes) {
+        match TcpStream::from_std(socket) {
+            Ok(tcp) => {
+                let local = Rc::clone(self);
+                tokio::task::spawn_local(async move {
+                    let metrics = Arc::clone(&local.metrics);
+                    connection::serve(local, tcp, early).await;
+                    metrics.disconnected();
+                });
+            }
+            Err(error) => {
+                self.metrics.disconnected();
+                tracing::warn!(%error, "a socket could not be taken over");
+            }
+        }
+    }
+
+    fn feed_message(&self, message: FeedMessage) {
+        let input = match message {
+            FeedMessage::Round(round) => Input::Round(round),
+            FeedMessage::Followed { physical, topic, id, offsets } => Input::Followed { physical, topic, id, offsets },
+            FeedMessage::Opened(topic, id, offsets) => Input::TopicOpened { topic, id, offsets },
+            FeedMessage::Closed(topic) => Input::TopicClosed(topic),
+        };
+        self.shard.borrow_mut().handle(self.moment(), input);
+    }
+
+    /// Does what the shard wants done.
+    fn settle(&self) {
+        if self.settling.replace(true) {
+            return;
+        }
+        loop {
+            let effects = self.shard.borrow_mut().take_effects();
+            if effects.is_empty() {
+                break;
+            }
+            effects.into_iter().for_each(|effect| self.perform(effect));
+        }
+        self.settling.set(false);
+        if self.shard.borrow().is_hungry() {
+            self.hungry.notify_one();
+        }
+    }
+
+    fn perform(&self, effect: Effect) {
+        match effect {
+            Effect::Flush(key) => {
+                self.shard.borrow_mut().flushed(key);
+                if let Some(socket) = self.sockets.borrow().get(key) {
+                    socket.flush();
+                }
+            }
+            Effect::Close(key) => {
+                if let Some(socket) = self.sockets.borrow().get(key) {
+                    socket.end();
+                }
+                self.forget(key);
+            }
+            Effect::Follow(physical) => self.feed.follow(self.index, physical),
+            Effect::Unfollow(topic) => self.feed.unfollow(self.index, topic),
+            Effect::Read(key) => {
+                let handle = self.handle.clone();
+                self.catch_up.read(key.part.clone(), move |outcome| handle.input(Input::History(key, outcome)));
+            }
+            Effect::FindTime(session, subscription, physical, at) => {
+                let handle = self.handle.clone();
+                let done = move |outcome| handle.input(Input::OffsetsAt(session, subscription, outcome));
+                self.catch_up.find_time(physical, at, done);
+            }
+            Effect::Append(key, record) => {
+                let (handle, metrics) = (self.handle.clone(), Arc::clone(&self.metrics));
+                self.log.append(
+                    record,
+                    Box::new(move |outcome| {
+                        metrics.published(if outcome.is_ok() { "ok" } else { "failed" });
+                        handle.input(Input::Appended(key, outcome));
+                    }),
+                );
+            }
+            Effect::Verify(session, request, token) => {
+                let (tokens, now, handle) = (Arc::clone(&self.tokens), self.moment().now, self.handle.clone());
+                self.runtime.spawn(async move {
+                    let verdict = tokens.verify(&token, now).await;
+                    handle.input(Input::Verified(session, request, verdict));
+                });
+            }
+        }
+    }
+
+    fn forget(&self, key: SessionKey) {
+        self.sockets.borrow_mut().remove(key);
+        if let Some(identity) = self.identities.borrow_mut().remove(key) {
+            self.directory.leave(&identity, (self.index, key));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! One connection's socket. All bytes to it pass its outbox, the only writer: tungstenite reads from here, and what
+//! it would write (pongs, the closing handshake) is queued like everything else, so that nothing ever lands inside a
+//! half-written frame.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::session::Outbox;
+
+/// A connection's socket and outbox, within one shard's thread.
+pub(super) struct Socket {
+    tcp: TcpStream,
+    /// Bytes on their way out.
+    pub(super) outbox: Rc<RefCell<Outbox>>,
+    /// A task waits for the socket to take more.
+    waiting: Cell<bool>,
+    /// Nothing more will be queued: when the outbox is empty the socket is shut.
+    ending: Cell<bool>,
+    /// The outbox is empty after the end, or the socket is broken.
+    pub(super) ended: Notify,
+}
+
+impl Socket {
+    pub(super) fn new(tcp: TcpStream) -> Rc<Self> {
+        // Frames are written whole; waiting for more would only delay them.
+        let _ = tcp.set_nodelay(true);
+        Rc::new(Self {
+            tcp,
+            outbox: Rc::default(),
+            waiting: Cell::new(false),
+            ending: Cell::new(false),
+            ended: Notify::new(),
+        })
+    }
+
+    /// Writes what the socket takes now; the rest is written when it takes more.
+    pub(super) fn flush(self: &Rc<Self>) {
+        if self.waiting.get() {
+            return;
+        }
+        match self.write() {
+            Ok(()) => self.finish(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.waiting.set(true);
+                tokio::task::spawn_local(Rc::clone(self).write_on());
+            }
+            // The reading side finds the same error, and ends the session.
+            Err(_) => self.ended.notify_one(),
+        }
+    }
+
+    /// Closes the socket when everything that waits is written.
+    pub(super) fn end(self: &Rc<Self>) {
+        self.ending.set(true);
+        self.flush();
+    }
+
+    async fn write_on(self: Rc<Self>) {
+        loop {
+            let writable = self.tcp.writable().await;
+            match writable.and_then(|()| self.write()) {
+                Ok(()) => break self.finish(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break self.ended.notify_one(),
+            }
+        }
+        self.waiting.set(false);
+    }
+
+    fn write(&self) -> io::Result<()> {
+        self.outbox.borrow_mut().flush(|slices| self.tcp.try_write_vectored(slices))
+    }
+
+    fn finish(&self) {
+        if self.ending.get() {
+            let _ = socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write);
+            self.ended.notify_one();
+        }
+    }
+}
+
+/// What tungstenite takes for its stream.
+pub(super) struct SocketStream {
+    socket: Rc<Socket>,
+    /// What came along with the upgrade.
+    early: Bytes,
+}
+
+impl SocketStream {
+    pub(super) fn new(socket: Rc<Socket>, early: Bytes) -> Self {
+        Self { socket, early }
+    }
+}
+
+impl AsyncRead for SocketStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let count = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..count]);
+            self.early.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            ready!(self.socket.tcp.poll_read_ready(cx))?;
+            match self.socket.tcp.try_read(buffer.initialize_unfilled()) {
+                Ok(count) => {
+                    buffer.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for SocketStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket.outbox.borrow_mut().push(Bytes::copy_from_slice(bytes));
+        self.socket.flush();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.end();
+        Poll::Ready(Ok(()))
+    }
+}
