@@ -74,7 +74,11 @@ export class Panel {
   /** Handles an event as a page would, and shows what became of it. */
   #handle({ type, handle }, event) {
     this.#add("received");
-    if (event.envelope.tenant_id !== this.#tenant) this.#add("foreign");
+    if (event.envelope.tenant_id !== this.#tenant) {
+      // Never, if the bridge does what it is for.
+      this.#add("foreign");
+      this.#root.querySelector(".foreign").classList.add("leak");
+    }
     const row = this.#row(event);
     let settled = false;
     const settle = (outcome, reason) => {
