@@ -7,6 +7,8 @@ export default defineConfig({
   plugins: [react()],
   server: {
     host: "127.0.0.1",
+    // The package is a link into this tree; one from a registry needs no such line.
+    fs: { allow: [".", "../../target/npm"] },
     // The bridge under the page's own origin, as a proxy has it in production.
     proxy: {
       "/v1": { target: bridge, ws: true },
