@@ -5,31 +5,35 @@
 
 import { TidegateError } from "./error.js";
 import { CONSUMED, PENDING, THREW, TidegateEvent, UNHANDLED } from "./event.js";
-import { describe, dispatch, lastFailure, whenSettled, wrap } from "./event.js";
+import { describe, dispatch, lastFailure, reported, whenSettled, wrap } from "./event.js";
 
 const REMEMBERED = 1000;
 
 export class Bus extends EventTarget {
   #core;
+  #hooks;
   #state = "connecting";
+  #logAvailable = true;
   /** The listeners' wrappers, by listener. */
   #wrappers = new WeakMap();
   /** Event types that ever had a listener: all others need no event object. */
   #heard = new Set();
-  /** Shares by topic. */
+  /** Shares of subscriptions by topic, and where each event type of it goes. */
+  #topics = new Map();
+  /** Shares by the core's handle. */
   #shares = new Map();
-  /** Promises that the core will answer, by its number. */
-  #promised = new Map();
-  /** Ids published, oldest first, for `echo: false`. */
+  /** Publishes that wait for their answer. */
+  #calls = new Map();
+  /** Ids published lately, oldest first, for `echo: false`. */
   #published = new Set();
   /** What this bus dispatched is never forwarded by it. */
   #dispatched = new WeakSet();
 
   /** For `connect` only. */
-  static open(Core, url, { token, handlerTimeout = 30_000, client = crypto.randomUUID?.() ?? String(Math.random()) }) {
+  static open(Core, url, { token, handlerTimeout = 30_000, client = "" }) {
     const bus = new Bus();
-    const opened = new Promise((resolve, reject) => bus.#promised.set(0, { resolve, reject }));
-    bus.#core = new Core(String(url), client, handlerTimeout, bus.#hooks(token));
+    const opened = new Promise((resolve, reject) => (bus.#hooks = bus.#makeHooks(token, resolve, reject)));
+    bus.#core = new Core(url, client, handlerTimeout, bus.#hooks);
     return { bus, opened };
   }
 
@@ -47,39 +51,24 @@ export class Bus extends EventTarget {
     super.removeEventListener(type, this.#wrapper(String(type), listener), options);
   }
 
-  subscribe(topic, { types = [], from = "latest", target = this, echo = true } = {}) {
-    const share = { types: types.length ? new Set(types) : undefined, target, echo };
-    const [kind, value] = start(from);
-    const number = this.#core.subscribe(topic, types, kind, value);
-    const shares = this.#shares.get(topic) ?? { routes: new Map(), all: new Set() };
-    this.#shares.set(topic, shares);
-    shares.all.add(share);
-    shares.routes.clear();
-    const core = this.#core;
-    const ready = this.#promise(number);
-    // Who does not look at `ready` learns of a refusal by the bus's `error` event.
-    ready.catch(() => {});
-    const close = () => {
-      if (!shares.all.delete(share)) return;
-      shares.routes.clear();
-      core.unsubscribe(number);
-    };
-    return {
-      topic,
-      ready,
-      get cursor() {
-        return core.cursor(topic);
-      },
-      close,
-    };
+  subscribe(topic, { types = [], from, target = this, echo = true } = {}) {
+    const isTime = from instanceof Date;
+    const at = isTime ? undefined : (from?.cursor ?? from);
+    const handle = this.#core.subscribe(topic, types, at, isTime ? from.getTime() : undefined, this.#hooks);
+    return this.#share(handle, topic, { types: types.length ? new Set(types) : undefined, target, echo });
+  }
+
+  ledger({ groupBy = [] }, callback) {
+    return this.#share(this.#core.ledger(groupBy, this.#hooks), "$ledger", { callback });
   }
 
   async publish(topic, event, { key } = {}) {
-    const id = event.id ?? this.#core.new_id();
-    const text = JSON.stringify({ ...event, id });
+    if (this.#state === "closed") throw closed();
+    const id = event.id ?? this.#core.event_id();
     this.#published.add(id);
     if (this.#published.size > REMEMBERED) this.#published.delete(this.#published.values().next().value);
-    return this.#promise(this.#core.publish(topic, key, text));
+    const call = this.#core.publish(topic, key, id, JSON.stringify({ ...event, id }));
+    return new Promise((resolve, reject) => this.#calls.set(call, { resolve, reject }));
   }
 
   forward(source, type, { topic, map = ({ type, detail }) => ({ type, data: detail }), key }) {
@@ -96,115 +85,164 @@ export class Bus extends EventTarget {
     return { close: () => source.removeEventListener(type, forward) };
   }
 
-  ledger({ groupBy = [] }, callback) {
-    const number = this.#core.ledger(groupBy, callback);
-    const ready = this.#promise(number);
-    ready.catch(() => {});
-    return { ready, close: () => this.#core.unsubscribe(number) };
-  }
-
   async request() {
-    throw unsupported("request");
+    throw new TidegateError("unsupported", "request is not supported yet");
   }
 
   respond() {
-    throw unsupported("respond");
+    throw new TidegateError("unsupported", "respond is not supported yet");
   }
 
   close() {
     this.#core.close();
   }
 
-  /** What the core calls. */
-  #hooks(token) {
+  /** What the core calls. Nothing here throws. */
+  #makeHooks(fetchToken, opened, refused) {
+    let wasOpen = false;
+    const change = (state) => {
+      if (state === this.#state) return;
+      this.#state = state;
+      this.#tell("state", { state, logAvailable: this.#logAvailable });
+    };
+    const answer = (call, how, value) => {
+      this.#calls.get(call)?.[how](value);
+      this.#calls.delete(call);
+    };
     return {
-      token: async () => {
+      error: (code, message, retryable, pointer) => new TidegateError(code, message, retryable, pointer),
+      token: async (ask) => {
         try {
-          this.#core.token(String(await token()));
+          const token = await fetchToken();
+          this.#core.token(ask, String(token));
         } catch (error) {
-          this.#core.no_token(describe(error));
+          this.#core.no_token(ask, describe(error));
         }
       },
-      state: (state, logAvailable) => {
-        this.#state = state;
-        this.#tell("state", { state, logAvailable });
-        if (state === "open") {
-          this.#answer(0, "resolve");
-          this.#tell("open");
+      connecting: () => {},
+      open: () => {
+        wasOpen = true;
+        change("open");
+        opened();
+        this.#tell("open");
+      },
+      waiting: (delay, error) => {
+        if (wasOpen) change("reconnecting");
+        this.#tell("reconnecting", { delay, error });
+      },
+      closed: (error) => {
+        change("closed");
+        refused(error ?? closed());
+        this.#tell("close", { error });
+      },
+      log: (available) => {
+        this.#logAvailable = available;
+        this.#tell("state", { state: this.#state, logAvailable: available });
+      },
+      subscribed: (handle, recovered, reason) => {
+        const share = this.#shares.get(handle);
+        share?.accept();
+        if (share && !recovered) this.#tell("gap", { topic: share.topic, reason });
+      },
+      ended: (handle, error) => {
+        const share = this.#shares.get(handle);
+        this.#drop(handle);
+        share?.reject(error);
+        this.#tell("error", { error });
+      },
+      published: (call, id, correlationId) => answer(call, "resolve", { id, correlationId }),
+      refused: (call, error) => answer(call, "reject", error),
+      ledger: (handle, report) => {
+        try {
+          this.#shares.get(handle)?.callback(report);
+        } catch (error) {
+          reported(error);
         }
       },
-      reconnecting: (delay) => this.#tell("reconnecting", { delay }),
-      closed: (code, reason) => {
-        this.#state = "closed";
-        this.#tell("state", { state: "closed", logAvailable: false });
-        const error = new TidegateError(reason || "closed", `the bus is closed (${code} ${reason})`);
-        for (const { reject } of this.#promised.values()) reject(error);
-        this.#promised.clear();
-        this.#tell("close", { code, reason });
-      },
-      ready: (number) => this.#answer(number, "resolve"),
-      published: (number, id, correlationId) => this.#answer(number, "resolve", { id, correlationId }),
-      failed: (number, code, message, retryable, pointer) => {
-        const error = new TidegateError(code, message, retryable, pointer);
-        this.#answer(number, "reject", error) || this.#tell("error", { error });
-      },
-      batch: (topic, view, seq, entries) => this.#batch(topic, view, seq, entries),
+      batch: (...batch) => this.#batch(...batch),
     };
   }
 
-  /** Dispatches a batch whole; says what did not end as consumed, by ordinal. */
-  #batch(topic, view, seq, entries) {
-    const shares = this.#shares.get(topic);
-    let outcomes;
-    for (let ordinal = 0; ordinal < entries.length; ordinal++) {
-      const outcome = this.#deliver(topic, shares, view, seq, ordinal, entries[ordinal]);
-      if (outcome === CONSUMED) continue;
-      outcomes ??= [];
-      outcomes.push(ordinal, outcome, outcome === THREW ? describe(lastFailure()) : undefined);
-    }
-    return outcomes;
+  /** Notes what a handle stands for. */
+  #share(handle, topic, share) {
+    const ready = new Promise((accept, reject) => Object.assign(share, { accept, reject, topic }));
+    // Who does not look at it learns of a refusal by the bus's `error` event.
+    ready.catch(() => {});
+    this.#shares.set(handle, share);
+    const shared = this.#topics.get(topic) ?? { shares: new Set(), routes: new Map() };
+    this.#topics.set(topic, shared);
+    shared.shares.add(share);
+    shared.routes.clear();
+    const core = this.#core;
+    return {
+      topic,
+      ready,
+      get cursor() {
+        return core.cursor(handle);
+      },
+      close: () => {
+        if (this.#drop(handle)) core.unsubscribe(handle);
+      },
+    };
   }
 
-  #deliver(topic, shares, view, seq, ordinal, { key, event: envelope }) {
-    const type = envelope.type;
-    // What has no dot belongs to the bus itself and never comes from the wire.
-    if (!shares || typeof type !== "string" || !hasDot(type)) return UNHANDLED;
-    const own = this.#published.has(envelope.id);
-    let targets = own ? undefined : shares.routes.get(type);
+  #drop(handle) {
+    const share = this.#shares.get(handle);
+    if (!share) return false;
+    this.#shares.delete(handle);
+    const shared = this.#topics.get(share.topic);
+    shared.shares.delete(share);
+    shared.routes.clear();
+    return true;
+  }
+
+  /** Dispatches a batch whole. Answers nothing when all was consumed, else `[ordinal, outcome, reason, …]`. */
+  #batch(topic, session, view, seq, entries) {
+    const shared = this.#topics.get(topic);
+    let exceptions;
+    for (let ordinal = 0; ordinal < entries.length; ordinal++) {
+      const { key, event: envelope } = entries[ordinal];
+      const type = envelope?.type;
+      let outcome = UNHANDLED;
+      // What has no dot belongs to the bus itself and never comes from the wire.
+      if (shared && typeof type === "string" && hasDot(type)) {
+        const targets = this.#targets(shared, type, envelope.id);
+        if (!targets) continue;
+        if (this.#heard.has(type) || targets.some((target) => target !== this)) {
+          const event = new TidegateEvent(type, envelope, topic, key);
+          this.#dispatched.add(event);
+          outcome = dispatch(event, this, targets);
+          if (outcome === CONSUMED) continue;
+          if (outcome === PENDING) {
+            whenSettled(event, (failure) => this.#core.settled(session, view, seq, ordinal, failure));
+          }
+        }
+      }
+      exceptions ??= [];
+      exceptions.push(ordinal, outcome, outcome === THREW ? describe(lastFailure()) : undefined);
+    }
+    return exceptions;
+  }
+
+  /** Where an event goes; `undefined` where it is this client's own and nobody wants its echo. */
+  #targets({ shares, routes }, type, id) {
+    const own = this.#published.has(id);
+    let targets = own ? undefined : routes.get(type);
     if (!targets) {
-      const wanted = [...shares.all].filter((share) => (!share.types || share.types.has(type)) && (share.echo || !own));
-      if (own && !wanted.length) return CONSUMED;
-      targets = [...new Set(wanted.map((share) => share.target))];
-      if (!own) shares.routes.set(type, targets);
+      const wanted = [...shares].filter(({ types, echo }) => (types?.has(type) ?? true) && (echo || !own));
+      if (own && !wanted.length && shares.size) return undefined;
+      targets = [...new Set(wanted.map(({ target }) => target))];
+      if (!own) routes.set(type, targets);
     }
-    if (!this.#heard.has(type) && targets.every((target) => target === this)) return UNHANDLED;
-    const event = new TidegateEvent(type, envelope, topic, key);
-    this.#dispatched.add(event);
-    const outcome = dispatch(event, this, targets);
-    if (outcome === PENDING) {
-      const settled = (kind, reason) => this.#core.settled(view, seq, ordinal, kind, kind && describe(reason));
-      whenSettled(event, settled);
-    }
-    return outcome;
+    return targets;
   }
 
   #wrapper(type, listener) {
-    // `null` listeners and the bus's own events are the platform's business.
+    // No listener at all, and the bus's own events, are the platform's business.
     if (!hasDot(type) || !listener) return listener;
     let wrapper = this.#wrappers.get(listener);
     if (!wrapper) this.#wrappers.set(listener, (wrapper = wrap(listener)));
     return wrapper;
-  }
-
-  #promise(number) {
-    return new Promise((resolve, reject) => this.#promised.set(number, { resolve, reject }));
-  }
-
-  #answer(number, how, value) {
-    const promise = this.#promised.get(number);
-    this.#promised.delete(number);
-    promise?.[how](value);
-    return promise;
   }
 
   #tell(type, members) {
@@ -216,12 +254,6 @@ function hasDot(type) {
   return type.includes(".");
 }
 
-function start(from) {
-  if (from instanceof Date) return ["time", from.getTime()];
-  if (from?.cursor) return ["cursor", from.cursor];
-  return [from];
-}
-
-function unsupported(what) {
-  return new TidegateError("unsupported", `${what} is not supported yet`);
+function closed() {
+  return new TidegateError("closed", "the bus is closed");
 }

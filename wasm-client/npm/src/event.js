@@ -60,7 +60,7 @@ export class TidegateEvent extends Event {
       () => --this.#pending || this.#settle?.(),
       (reason) => {
         this.#pending--;
-        this.#settle?.("rejected", reason);
+        this.#settle?.(describe(reason));
       },
     );
   }
@@ -76,12 +76,13 @@ export class TidegateEvent extends Event {
 }
 
 /**
- * Calls `settle(kind, reason)` once the promises of a pending event are settled: without a kind when
- * all were fulfilled, at the first that rejects otherwise. It may be called again; the first call counts.
+ * Calls `settle` once all promises of a pending event are fulfilled, or with the reason at the first that
+ * rejects. It may be called again; the first call counts.
  */
 export { whenSettled };
 
-const reported =
+/** Reports an error that nobody catches. */
+export const reported =
   globalThis.reportError ??
   ((error) =>
     setTimeout(() => {

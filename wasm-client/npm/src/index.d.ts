@@ -59,10 +59,12 @@ export interface BusEventMap {
   open: Event;
   /** `state` has changed, or the bridge told whether it reaches the log. */
   state: Event & { readonly state: State; readonly logAvailable: boolean };
-  /** The socket broke; the next attempt follows after `delay` milliseconds. */
-  reconnecting: Event & { readonly delay: number };
-  /** The bus is closed for good. */
-  close: Event & { readonly code: number; readonly reason: string };
+  /** There is no connection, for the reason told; the next attempt follows after `delay` milliseconds. */
+  reconnecting: Event & { readonly delay: number; readonly error: TidegateError };
+  /** Events of a topic may have been missed: retention or a new topic overtook the subscription. */
+  gap: Event & { readonly topic: string; readonly reason: string | undefined };
+  /** The bus is closed for good; `error` says why, unless the page closed it. */
+  close: Event & { readonly error: TidegateError | undefined };
   /** Something failed that no promise stands for, or that nobody may be waiting for. */
   error: Event & { readonly error: TidegateError };
 }

@@ -29,11 +29,16 @@ export async function connect(url, options) {
   if (typeof options?.token !== "function") throw new TypeError("connect: options.token must be a function");
   const { signal } = options;
   signal?.throwIfAborted();
-  const { bus, opened } = Bus.open(Core, new URL(url, globalThis.location?.href), options);
-  const abort = () => bus.close(signal.reason);
+  const address = new URL(url, globalThis.location?.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  const { bus, opened } = Bus.open(Core, address.href, options);
+  const abort = () => bus.close();
   signal?.addEventListener("abort", abort);
   try {
     await opened;
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
   } finally {
     signal?.removeEventListener("abort", abort);
   }

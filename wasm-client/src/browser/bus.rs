@@ -32,9 +32,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn log(this: &Hooks, available: bool);
     #[wasm_bindgen(method)]
-    fn subscribed(this: &Hooks, handle: u32, recovered: bool);
-    #[wasm_bindgen(method)]
-    fn moved(this: &Hooks, handle: u32, reason: &str, recovered: bool);
+    fn subscribed(this: &Hooks, handle: u32, recovered: bool, reason: Option<&str>);
     #[wasm_bindgen(method)]
     fn ended(this: &Hooks, handle: u32, error: JsValue);
     #[wasm_bindgen(method)]
@@ -102,6 +100,11 @@ impl Core {
         self.0.unsubscribe(Handle(handle));
     }
 
+    /// Where a handle's subscription stands, as one text.
+    pub fn cursor(&self, handle: u32) -> Option<String> {
+        self.0.cursor(Handle(handle)).map(|tokens| tokens.join(","))
+    }
+
     /// Publishes an event's JSON text; answers with the call's number.
     pub fn publish(&self, topic: &str, key: Option<String>, id: &str, event: &str) -> u32 {
         self.0.publish(topic, key.as_deref(), id, event).0
@@ -145,10 +148,10 @@ impl Application for Page {
             }
             Effect::LogState { available } => hooks.log(available),
             Effect::Subscribed { handles, recovered } => {
-                handles.iter().for_each(|handle| hooks.subscribed(handle.0, recovered));
+                handles.iter().for_each(|handle| hooks.subscribed(handle.0, recovered, None));
             }
             Effect::Moved { handles, reason, recovered, .. } => {
-                handles.iter().for_each(|handle| hooks.moved(handle.0, reason.name(), recovered));
+                handles.iter().for_each(|handle| hooks.subscribed(handle.0, recovered, Some(reason.name())));
             }
             Effect::Ended { handle, problem } => hooks.ended(handle.0, error(hooks, &problem)),
             Effect::Published { call, result: Ok(published) } => {

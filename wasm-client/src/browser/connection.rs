@@ -11,7 +11,7 @@ use tidegate_protocol::ledger::Column;
 use wasm_bindgen::prelude::*;
 use web_sys::{CloseEvent, MessageEvent};
 
-use super::platform::{self, Online, Timer};
+use super::platform::{self, Online, Soon, Timer};
 use super::socket::{Ears, Socket};
 use super::value::Json;
 use crate::machine::{Arrival, Call, Dispatch, Effect, Handle, Machine, Options, Outcome, Problem, State, Want};
@@ -38,11 +38,12 @@ pub struct Connection(Rc<Inner>);
 struct Inner {
     url: String,
     machine: RefCell<Machine>,
-    /// Gone once the connection is over.
+    /// Gone once the connection is over: a JavaScript application and its core would otherwise keep each other alive.
     application: RefCell<Option<Rc<dyn Application>>>,
     ears: Ears,
     socket: RefCell<Option<Socket>>,
     timer: RefCell<Timer>,
+    soon: Soon,
     _online: Online,
     /// The newest ledger frame's body, as the browser decoded it.
     ledger: RefCell<Option<Json>>,
@@ -64,6 +65,10 @@ impl Connection {
                 connection.0.timer.borrow_mut().called();
                 connection.drive(Machine::tick);
             }))),
+            soon: Soon::new(calling(inner, |connection| {
+                connection.0.soon.called();
+                connection.obey();
+            })),
             _online: Online::new(calling(inner, |connection| connection.drive(Machine::wake))),
             ledger: RefCell::default(),
         }));
@@ -95,7 +100,7 @@ impl Connection {
 
     /// Takes up a topic, or joins those who have. [`Effect::Subscribed`] or [`Effect::Ended`] follows.
     pub fn subscribe(&self, want: Want) -> Result<Handle, Problem> {
-        self.drive(|machine, now| machine.subscribe(now, want))
+        self.ask(|machine, now| machine.subscribe(now, want))
     }
 
     /// Asks for the ledger's totals, which follow as [`Effect::Ledger`].
@@ -105,17 +110,22 @@ impl Connection {
 
     /// Gives a handle back.
     pub fn unsubscribe(&self, handle: Handle) {
-        self.drive(|machine, now| machine.unsubscribe(now, handle));
+        self.ask(|machine, now| machine.unsubscribe(now, handle));
+    }
+
+    /// Where a handle's subscription stands, as sealed tokens for `From::Cursor`.
+    pub fn cursor(&self, handle: Handle) -> Option<Vec<String>> {
+        self.0.machine.borrow().cursor(handle)
     }
 
     /// Publishes an event's JSON text, whose `id` is told beside it. [`Effect::Published`] follows.
     pub fn publish(&self, topic: &str, key: Option<&str>, id: &str, event: &str) -> Call {
-        self.drive(|machine, now| machine.publish(now, topic, key, id, event))
+        self.ask(|machine, now| machine.publish(now, topic, key, id, event))
     }
 
     /// Tells what became of a delivery that was pending.
     pub fn settle(&self, arrival: Arrival, ordinal: u32, outcome: Outcome) {
-        self.drive(|machine, now| machine.settle(now, arrival, ordinal, outcome));
+        self.ask(|machine, now| machine.settle(now, arrival, ordinal, outcome));
     }
 
     /// A new event id.
@@ -145,6 +155,14 @@ impl Connection {
         answer
     }
 
+    /// Tells the machine something for the application, and does what it says soon after: the application must know
+    /// the answer before it is told what followed.
+    fn ask<T>(&self, tell: impl FnOnce(&mut Machine, u64) -> T) -> T {
+        let answer = tell(&mut self.0.machine.borrow_mut(), platform::now());
+        self.0.soon.call();
+        answer
+    }
+
     /// Does what the machine says. Nothing is borrowed while the application is told, since it may call again.
     fn obey(&self) {
         loop {
@@ -167,8 +185,15 @@ impl Connection {
                         socket.close(code, reason);
                     }
                 }
-                told => self.tell(told),
+                told => {
+                    if let Some(application) = self.application() {
+                        application.told(self, told);
+                    }
+                }
             }
+        }
+        if matches!(self.0.machine.borrow().state(), State::Closed(_)) {
+            self.0.application.take();
         }
         let deadline = self.0.machine.borrow().deadline();
         if let Some(deadline) = deadline {
@@ -183,16 +208,6 @@ impl Connection {
         self.0.socket.replace(socket);
         if refused {
             self.drive(|machine, now| machine.socket_closed(now, 1006, "the address is refused by the browser"));
-        }
-    }
-
-    fn tell(&self, effect: Effect) {
-        let over = matches!(effect, Effect::State(State::Closed(_)));
-        if let Some(application) = self.application() {
-            application.told(self, effect);
-        }
-        if over {
-            self.0.application.take();
         }
     }
 

@@ -1,5 +1,7 @@
 //! The platform's clock, timers and randomness.
 
+use std::cell::Cell;
+
 use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
@@ -13,6 +15,8 @@ extern "C" {
     fn set_timeout(call: &Function, after: f64) -> JsValue;
     #[wasm_bindgen(js_name = clearTimeout)]
     fn clear_timeout(timer: &JsValue);
+    #[wasm_bindgen(js_name = queueMicrotask)]
+    fn queue_microtask(call: &Function);
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn fill_random(bytes: &mut [u8]);
     #[wasm_bindgen(js_name = addEventListener)]
@@ -53,7 +57,7 @@ impl Timer {
         }
         self.clear();
         let after = at.saturating_sub(now()).min(LONGEST);
-        self.set = Some((set_timeout(self.call.as_ref().unchecked_ref(), after as f64), at));
+        self.set = Some((set_timeout(call_of(&self.call), after as f64), at));
     }
 
     /// It has called.
@@ -71,6 +75,30 @@ impl Timer {
 impl Drop for Timer {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// A function to call once the page's code that runs now has returned.
+pub(super) struct Soon {
+    call: Closure<dyn FnMut()>,
+    queued: Cell<bool>,
+}
+
+impl Soon {
+    pub(super) fn new(call: impl FnMut() + 'static) -> Self {
+        Self { call: Closure::new(call), queued: Cell::new(false) }
+    }
+
+    /// Sees to it that the call comes.
+    pub(super) fn call(&self) {
+        if !self.queued.replace(true) {
+            queue_microtask(call_of(&self.call));
+        }
+    }
+
+    /// It has come.
+    pub(super) fn called(&self) {
+        self.queued.set(false);
     }
 }
 
