@@ -16,6 +16,12 @@ pub(crate) fn App() -> impl IntoView {
     if let Some(token) = browser::token() {
         store.sign_in(&token);
     }
+    // Another link to the same page, with another token, is no new page.
+    window_event_listener(leptos::ev::hashchange, move |_| {
+        if let Some(token) = browser::token_in_address() {
+            store.sign_in(&token);
+        }
+    });
     let outside = Memo::new(move |_| {
         store.status.with(|status| match status {
             Status::SignedOut => Some(None),

@@ -29,15 +29,17 @@ pub(crate) fn time_of_day(at: Millis) -> String {
     format!("{:02}:{:02}:{:02}", date.get_hours(), date.get_minutes(), date.get_seconds())
 }
 
-/// The token of this tab. One in the address (`#token=…`) is taken out of it first, and kept.
+/// The token of this tab: the one in the address (`#token=…`), else the one that was kept.
 pub(crate) fn token() -> Option<String> {
-    if let Some(token) = token_in_address() {
-        keep_token(Some(&token));
-    }
+    token_in_address().or_else(kept_token)
+}
+
+fn kept_token() -> Option<String> {
     session_storage()?.get_item(TOKEN).ok().flatten()
 }
 
-fn token_in_address() -> Option<String> {
+/// The token in the address, which is taken out of it.
+pub(crate) fn token_in_address() -> Option<String> {
     let location = window()?.location();
     let hash = location.hash().ok()?;
     let token = hash.strip_prefix("#token=")?.to_owned();

@@ -10,11 +10,8 @@ use super::plot::{DIVISIONS, Frame, HEIGHT, WIDTH};
 use crate::browser::time_of_day;
 use crate::format;
 use crate::live::measure::Measure;
-use crate::live::series::{Series, WINDOW_MS};
+use crate::live::series::Series;
 use crate::live::store::Store;
-
-/// How far an arrow key moves the crosshair: one second.
-const STEP: f64 = 1_000.0 / WINDOW_MS as f64;
 
 /// What is drawn, worked out once for each report.
 #[derive(Clone, PartialEq)]
@@ -51,14 +48,14 @@ pub(crate) fn Chart(
     };
     let drawing = Memo::new(move |_| {
         let mut drawing = None;
-        with_series(&mut |series| drawing = Some(draw(series, measures, filled)));
+        with_series(&mut |series| drawing = Some(draw(series, store.span(), measures, filled)));
         drawing
     });
     // Where the crosshair is, as a part of the width: it stays under the pointer while the plot moves.
     let cross = RwSignal::new(None::<f64>);
     let readout = Memo::new(move |_| {
         let mut readout = None;
-        with_series(&mut |series| readout = Some(read_out(series, measures, cross.get())));
+        with_series(&mut |series| readout = Some(read_out(series, store.span(), measures, cross.get())));
         readout
     });
     let as_table = RwSignal::new(false);
@@ -135,7 +132,12 @@ fn Plot(
         .collect::<Vec<_>>();
     let said =
         move || readout.with(|readout| readout.as_ref().map(|readout| describe(readout, measures))).unwrap_or_default();
-    let position = move || cross.get().map_or(0.0, |part| ((part - 1.0) * WINDOW_MS as f64 / 1_000.0).round());
+    let second = move || drawing.with(|drawing| drawing.as_ref().map_or(1.0, |drawing| drawing.frame.second()));
+    let seconds = move |part: f64| ((part - 1.0) / second()).round();
+    let times = move || {
+        let times = drawing.with(|drawing| drawing.as_ref().map(|drawing| drawing.frame.times()));
+        times.map(|times| times.map(|time| view! { <span>{time}</span> }).collect_view())
+    };
     view! {
         <div class="plot">
             <div class="y-axis" aria-hidden="true">
@@ -143,13 +145,13 @@ fn Plot(
             </div>
             <div
                 class="canvas" tabindex="0" role="slider" aria-orientation="horizontal"
-                aria-label=format!("{title} over the last three minutes. Arrow keys read out single seconds.")
-                aria-valuemin="-180" aria-valuemax="0" aria-valuenow=position aria-valuetext=said
+                aria-label=format!("{title} over the last minutes. Arrow keys read out single seconds.")
+                aria-valuemin=move || seconds(0.0) aria-valuemax="0" aria-valuenow=move || seconds(cross.get().unwrap_or(1.0)) aria-valuetext=said
                 on:pointermove=move |event| cross.set(part_of(&event))
                 on:pointerdown=move |event| cross.set(part_of(&event))
                 on:pointerleave=move |_| cross.set(None)
                 on:blur=move |_| cross.set(None)
-                on:keydown=move |event| press(&event, cross)
+                on:keydown=move |event| press(&event, cross, untrack(second))
             >
                 <svg viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" aria-hidden="true">
                     <path class="grid" d=Frame::grid()/>
@@ -163,7 +165,7 @@ fn Plot(
                 </svg>
             </div>
             <div class="x-axis" aria-hidden="true">
-                <span>"−3 min"</span><span>"−2 min"</span><span>"−1 min"</span><span>"now"</span>
+                {times}
             </div>
         </div>
     }
@@ -196,8 +198,8 @@ fn Table(measures: &'static [Measure]) -> impl IntoView {
     }
 }
 
-fn draw(series: &Series, measures: &[Measure], filled: Option<Measure>) -> Drawing {
-    let frame = Frame::around(series, measures);
+fn draw(series: &Series, span: Millis, measures: &[Measure], filled: Option<Measure>) -> Drawing {
+    let frame = Frame::around(series, span, measures);
     Drawing {
         frame,
         lines: measures.iter().map(|&measure| frame.line(series, measure)).collect(),
@@ -205,8 +207,8 @@ fn draw(series: &Series, measures: &[Measure], filled: Option<Measure>) -> Drawi
     }
 }
 
-fn read_out(series: &Series, measures: &[Measure], cross: Option<f64>) -> Readout {
-    let frame = Frame::around(series, measures);
+fn read_out(series: &Series, span: Millis, measures: &[Measure], cross: Option<f64>) -> Readout {
+    let frame = Frame::around(series, span, measures);
     let sample = match cross {
         Some(part) => series.nearest(frame.time(part)),
         None => series.samples().next_back(),
@@ -237,13 +239,13 @@ fn part_of(event: &PointerEvent) -> Option<f64> {
     Some(((f64::from(event.client_x()) - bounds.left()) / bounds.width()).clamp(0.0, 1.0))
 }
 
-fn press(event: &KeyboardEvent, cross: RwSignal<Option<f64>>) {
+fn press(event: &KeyboardEvent, cross: RwSignal<Option<f64>>, second: f64) {
     let from = cross.get_untracked().unwrap_or(1.0);
     let to = match event.key().as_str() {
-        "ArrowLeft" | "ArrowDown" => Some(from - STEP),
-        "ArrowRight" | "ArrowUp" => Some(from + STEP),
-        "PageDown" => Some(from - 10.0 * STEP),
-        "PageUp" => Some(from + 10.0 * STEP),
+        "ArrowLeft" | "ArrowDown" => Some(from - second),
+        "ArrowRight" | "ArrowUp" => Some(from + second),
+        "PageDown" => Some(from - 10.0 * second),
+        "PageUp" => Some(from + 10.0 * second),
         "Home" => Some(0.0),
         "End" => Some(1.0),
         "Escape" => None,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use tidegate_protocol::timestamp::Millis;
 
 use crate::live::measure::Measure;
-use crate::live::series::{Series, WINDOW_MS};
+use crate::live::series::Series;
 
 /// The box's width.
 pub(crate) const WIDTH: f64 = 1_000.0;
@@ -18,17 +18,18 @@ pub(crate) const DIVISIONS: usize = 4;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Frame {
     from: Millis,
+    span: Millis,
     low: f64,
     high: f64,
 }
 
 impl Frame {
-    /// A frame that ends with the newest sample and holds all values of these measures.
-    pub(crate) fn around(series: &Series, measures: &[Measure]) -> Self {
-        let to = series.newest().unwrap_or(WINDOW_MS);
+    /// A frame of that span that ends with the newest sample and holds all values of these measures.
+    pub(crate) fn around(series: &Series, span: Millis, measures: &[Measure]) -> Self {
+        let to = series.newest().unwrap_or_default();
         let (low, high) = series.extent(measures);
         let low = if low < 0.0 { -ceiling(-low) } else { 0.0 };
-        Self { from: to - WINDOW_MS, low, high: ceiling(high) }
+        Self { from: to - span, span, low, high: ceiling(high) }
     }
 
     /// Labels of the value axis, the highest first.
@@ -38,12 +39,28 @@ impl Frame {
 
     /// The time at a part of the width, `0.0` being the left edge.
     pub(crate) fn time(&self, part: f64) -> Millis {
-        self.from + (part * WINDOW_MS as f64).round() as Millis
+        self.from + (part * self.span as f64).round() as Millis
+    }
+
+    /// What part of the width a second takes.
+    pub(crate) fn second(&self) -> f64 {
+        1_000.0 / self.span as f64
+    }
+
+    /// Labels of the time axis.
+    pub(crate) fn times(&self) -> [String; 4] {
+        let third = self.span / 3_000;
+        let label = |thirds: i64| match third * thirds {
+            0 => "now".to_owned(),
+            minutes if minutes % 60 == 0 => format!("−{} min", minutes / 60),
+            seconds => format!("−{seconds} s"),
+        };
+        [3, 2, 1, 0].map(label)
     }
 
     /// Where a time lies.
     pub(crate) fn x(&self, at: Millis) -> f64 {
-        (at - self.from) as f64 / WINDOW_MS as f64 * WIDTH
+        (at - self.from) as f64 / self.span as f64 * WIDTH
     }
 
     /// Where a value lies.
@@ -127,7 +144,7 @@ mod tests {
     #[test]
     fn the_newest_sample_is_at_the_right_edge() {
         let series = series(&[0, 2, 4]);
-        let frame = Frame::around(&series, &[Measure::Received]);
+        let frame = Frame::around(&series, 180_000, &[Measure::Received]);
         assert_eq!(frame.line(&series, Measure::Received), "M988.9 100.0L994.4 50.0L1000.0 0.0");
         assert_eq!(frame.ticks().map(|tick| format!("{tick}")), ["4", "3", "2", "1", "0"]);
         assert_eq!(frame.time(1.0), 2_000);
@@ -138,9 +155,18 @@ mod tests {
     }
 
     #[test]
+    fn times_are_said_in_the_unit_that_fits() {
+        let series = Series::default();
+        let times = |span| Frame::around(&series, span, &[]).times();
+        assert_eq!(times(180_000), ["−3 min", "−2 min", "−1 min", "now"]);
+        assert_eq!(times(60_000), ["−1 min", "−40 s", "−20 s", "now"]);
+        assert_eq!(times(30_000), ["−30 s", "−20 s", "−10 s", "now"]);
+    }
+
+    #[test]
     fn nothing_is_drawn_of_nothing() {
         let series = Series::default();
-        let frame = Frame::around(&series, &[Measure::Received]);
+        let frame = Frame::around(&series, 180_000, &[Measure::Received]);
         assert_eq!(frame.line(&series, Measure::Received), "");
     }
 }

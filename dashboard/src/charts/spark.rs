@@ -18,8 +18,9 @@ pub(crate) fn Spark(
     let store = expect_context::<Store>();
     let paths = Memo::new(move |_| {
         store.picture.track();
+        let span = store.span();
         store.with_series(key.as_ref(), |series| {
-            let frame = Frame::around(series, measures);
+            let frame = Frame::around(series, span, measures);
             measures.iter().map(|&measure| frame.line(series, measure)).collect::<Vec<_>>()
         })
     });

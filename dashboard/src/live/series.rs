@@ -7,8 +7,11 @@ use tidegate_protocol::timestamp::Millis;
 use super::measure::{MEASURES, Measure};
 use super::picture::Line;
 
-/// How much is kept and shown.
+/// How much is kept.
 pub(crate) const WINDOW_MS: Millis = 180_000;
+
+/// Spans that plots show: the smallest that holds what is known, so that a young plot is no empty one.
+pub(crate) const SPANS: [Millis; 3] = [30_000, 60_000, WINDOW_MS];
 
 /// Samples nearer than this are one: with two nodes, reports come twice a second.
 const SAME_MS: Millis = 500;
@@ -62,6 +65,12 @@ impl Series {
     /// The newest sample's time.
     pub(crate) fn newest(&self) -> Option<Millis> {
         self.samples.back().map(|sample| sample.at)
+    }
+
+    /// The span to show.
+    pub(crate) fn span(&self) -> Millis {
+        let known = self.samples.front().zip(self.samples.back()).map_or(0, |(first, last)| last.at - first.at);
+        SPANS.into_iter().find(|&span| known <= span).unwrap_or(WINDOW_MS)
     }
 
     /// The samples, the oldest first.
@@ -149,6 +158,17 @@ mod tests {
         }
         assert_eq!(series.newest(), Some(399_000));
         assert_eq!(series.samples().len(), 181);
+    }
+
+    #[test]
+    fn the_span_grows_with_what_is_known() {
+        let mut series = Series::default();
+        let mut spans = Vec::new();
+        for second in [0, 30, 31, 60, 61, 400] {
+            series.push(second * 1_000, &consumed(1));
+            spans.push(series.span() / 1_000);
+        }
+        assert_eq!(spans, [30, 30, 60, 60, 180, 30]);
     }
 
     #[test]

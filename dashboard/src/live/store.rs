@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use tidegate_protocol::ledger::Column;
+use tidegate_protocol::timestamp::Millis;
 
 use super::feed::{Feed, Identity, News, Refusal, Status};
 use super::picture::{Key, Nodes, Picture};
@@ -90,6 +91,11 @@ impl Store {
             None => read(&kept.everything),
             Some(key) => read(kept.lines.get(key).unwrap_or(&Series::default())),
         })
+    }
+
+    /// The time that plots show.
+    pub(crate) fn span(self) -> Millis {
+        self.kept.with_value(|kept| kept.everything.span())
     }
 
     fn hear(self, news: News) {
