@@ -38,6 +38,17 @@ impl std::fmt::Debug for KeySource {
     }
 }
 
+impl KeySource {
+    /// The HMAC secret that tokens are verified with, where there is one: a signer of the same tokens needs these bytes.
+    pub fn secret(&self) -> Result<Option<Vec<u8>>, KeyError> {
+        match self {
+            Self::Secret(secret) => Ok(Some(secret.clone())),
+            Self::SecretFile(path) => read_secret(path).map(Some),
+            Self::PemFile(_) | Self::JwksFile(_) | Self::JwksUrl(_) => Ok(None),
+        }
+    }
+}
+
 /// A key and the one algorithm it may be used with.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
@@ -71,9 +82,7 @@ impl Keys {
         let (source, set, timing) = match source {
             KeySource::Secret(secret) => (Source::Fixed, vec![secret_key(secret)?], Timing::FILE),
             KeySource::SecretFile(path) => {
-                let bytes = read_file(path)?;
-                let secret = bytes.strip_suffix(b"\n").map_or(&*bytes, |rest| rest.strip_suffix(b"\r").unwrap_or(rest));
-                let key = secret_key(secret).map_err(|error| in_file(path, &error))?;
+                let key = secret_key(&read_secret(path)?).map_err(|error| in_file(path, &error))?;
                 (Source::Fixed, vec![key], Timing::FILE)
             }
             KeySource::PemFile(path) => {
@@ -314,6 +323,18 @@ fn pem_key(block: &str) -> Result<Key, KeyError> {
         return Err(KeyError::Key("holds no RSA, P-256 or Ed25519 public key".into()));
     };
     Ok(Key { kid: None, algorithm, verifier: key })
+}
+
+/// A secret's file, without the line break that editors and `openssl rand -base64` leave at its end.
+fn read_secret(path: &Path) -> Result<Vec<u8>, KeyError> {
+    let mut bytes = read_file(path)?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    Ok(bytes)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, KeyError> {

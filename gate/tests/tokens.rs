@@ -122,6 +122,17 @@ async fn a_public_key_is_no_hmac_secret() {
     }
 }
 
+#[tokio::test]
+async fn who_signs_with_a_secrets_file_leaves_out_its_line_break_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for end in ["", "\n", "\r\n"] {
+        let source = KeySource::SecretFile(file(&folder, "secret", [SECRET, end.as_bytes()].concat()));
+        assert_eq!(source.secret().unwrap().as_deref(), Some(SECRET), "{end:?}");
+        let token = Signer::hs256(SECRET).token(&request(), &ClaimMapping::default()).unwrap();
+        verify(TokenOptions::new([Algorithm::Hs256], source), &token).await.unwrap();
+    }
+}
+
 #[test]
 fn a_pem_is_refused_as_a_secret_and_a_secret_as_a_pem() {
     let folder = tempfile::tempdir().unwrap();

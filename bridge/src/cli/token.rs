@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Map;
-use tidegate_gate::{Algorithm, KeySource, Signer, TokenRequest};
+use tidegate_gate::{Algorithm, Signer, TokenRequest};
 
 use super::ConfigFile;
 use crate::clock::Clock;
@@ -39,17 +39,15 @@ impl Token {
         let config = self.config.load()?;
         let options = &config.tokens;
         let algorithm = *options.algorithms.first().context("tokens.algorithms is empty")?;
-        let signer = match (&self.key, &options.keys) {
-            (Some(path), _) => {
+        let signer = match &self.key {
+            Some(path) => {
                 let pem = std::fs::read(path).with_context(|| format!("can not read {}", path.display()))?;
                 Signer::from_pem(algorithm, &pem)?
             }
-            (None, KeySource::Secret(secret)) if algorithm == Algorithm::Hs256 => Signer::hs256(secret),
-            (None, KeySource::SecretFile(path)) if algorithm == Algorithm::Hs256 => {
-                let secret = std::fs::read(path).with_context(|| format!("can not read {}", path.display()))?;
-                Signer::hs256(&secret)
-            }
-            _ => bail!("the configuration has public keys only: name the private key with --key"),
+            None => match options.keys.secret()? {
+                Some(secret) if algorithm == Algorithm::Hs256 => Signer::hs256(&secret),
+                _ => bail!("the configuration has public keys only: name the private key with --key"),
+            },
         };
         let request = TokenRequest {
             tenant: self.tenant,
