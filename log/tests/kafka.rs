@@ -120,8 +120,12 @@ fn aborted_transactions_are_holes() {
     let expected = ["committed 0", "committed 1", "committed 2"];
     assert_eq!(texts(&follower.records(3)), expected);
     let mut reader = it.log().reader().unwrap();
-    let end = reader.describe(&topic).unwrap().unwrap().partitions[&0].end;
-    assert!(end > 500, "the end is after the hole");
+    let mut end = 0;
+    // The marker of an abort is written after the answer to it.
+    eventually("the end is after the hole", || {
+        end = reader.describe(&topic).unwrap().unwrap().partitions[&0].end;
+        end > 500
+    });
     // The tail's last word is the end, though no record stands before it.
     follower.until("caught up after the hole", |seen| matches!(seen, Seen::CaughtUp(_, 0, next) if *next == end));
     let (history, next) = read_all(&mut *reader, &topic, 0, 0);
@@ -256,7 +260,7 @@ fn outages_are_seen_and_survived() {
             follower.round(Duration::from_millis(20), 10);
             assert!(begun.elapsed() < Duration::from_secs(6), "an outage is seen within 5 s");
         }
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         it.log().append(text(&topic, "k", "meanwhile"), Box::new(move |outcome| sender.send(outcome).unwrap()));
         start();
         receiver.recv_timeout(LONG).unwrap().unwrap();

@@ -41,7 +41,7 @@ impl LogUnderTest for Embedded {
     }
 
     fn append_at(&self, record: NewRecord, timestamp: i64) {
-        let (sender, receiver) = mpsc::channel();
+        let (sender, receiver) = mpsc::sync_channel(1);
         self.log.append_at(record, timestamp, Box::new(move |outcome| sender.send(outcome).unwrap()));
         receiver.recv_timeout(LONG).unwrap().unwrap();
     }
@@ -117,7 +117,7 @@ fn keeps_the_newest_records() {
 
 #[test]
 fn keeps_the_young_records() {
-    let retention = Retention { records: None, age: Some(Duration::from_secs(3600)) };
+    let retention = Retention { records: None, age: Some(Duration::from_hours(1)) };
     let it = Embedded::with(|options| options.retention = retention);
     let topic = conformance::topic(it.log(), "young", 1);
     for n in 0..5 {

@@ -26,7 +26,7 @@ impl Appender {
         Ok(Self { settings, context, producer })
     }
 
-    pub(super) fn append(&self, record: NewRecord, done: AppendDone) {
+    pub(super) fn append(&self, record: &NewRecord, done: AppendDone) {
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in &record.headers {
             headers = headers.insert(Header { key, value: value.as_deref() });
@@ -115,6 +115,7 @@ impl ProducerContext for Deliveries {
     }
 }
 
+#[allow(clippy::boxed_local, reason = "it comes boxed through librdkafka")]
 fn finish(opaque: Opaque, outcome: Result<Appended, AppendError>) {
     let done = opaque.into_inner().unwrap_or_else(PoisonError::into_inner);
     // A panic must not unwind through librdkafka.

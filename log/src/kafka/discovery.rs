@@ -1,13 +1,13 @@
 //! Finds topics, partitions and their ids, on a thread of its own: a tail never waits for metadata.
 //!
 //! ```text
-//!  tail ── Follow, Unfollow, Look, Reset ──► discovery ── asks the cluster, every 5 s and when told to look
-//!  tail ◄── Missing, Opened, Closed, Moved ── discovery
+//!  tail ── follow, unfollow, look, reset ──► desk ──► discovery ── asks the cluster, every 5 s and when told to
+//!  tail ◄────── Missing, Opened, Closed, Moved ────── discovery
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Weak};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::client_config::Consumer;
@@ -22,15 +22,82 @@ const SOON: Duration = Duration::from_secs(1);
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a tail asks for.
-#[derive(Debug)]
-pub(super) enum Command {
-    Follow(TopicKey, String),
-    Unfollow(TopicKey),
-    /// Something seems to have happened to this topic.
-    Look(TopicKey),
-    /// The position in this partition is outside what it holds.
-    Reset(TopicKey, i32),
+/// Where a tail leaves what it asks for. Never larger than what is followed, and never waited for.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    asked: Mutex<Asked>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    /// Topics to be followed from now on.
+    follow: BTreeMap<TopicKey, String>,
+    /// Topics to be followed no longer.
+    unfollow: BTreeSet<TopicKey>,
+    /// Topics to which something seems to have happened.
+    look: BTreeSet<TopicKey>,
+    /// Partitions where the position is outside what they hold.
+    reset: BTreeSet<(TopicKey, i32)>,
+    /// The tail is gone.
+    closed: bool,
+}
+
+impl Asked {
+    fn is_empty(&self) -> bool {
+        let Self { follow, unfollow, look, reset, closed } = self;
+        follow.is_empty() && unfollow.is_empty() && look.is_empty() && reset.is_empty() && !closed
+    }
+}
+
+impl Desk {
+    pub(super) fn follow(&self, topic: TopicKey, name: &str) {
+        self.ask(|asked| {
+            asked.follow.insert(topic, name.to_owned());
+        });
+    }
+
+    pub(super) fn unfollow(&self, topic: TopicKey) {
+        self.ask(|asked| {
+            if asked.follow.remove(&topic).is_none() {
+                asked.unfollow.insert(topic);
+            }
+        });
+    }
+
+    pub(super) fn look(&self, topic: TopicKey) {
+        self.ask(|asked| {
+            asked.look.insert(topic);
+        });
+    }
+
+    pub(super) fn reset(&self, topic: TopicKey, partition: i32) {
+        self.ask(|asked| {
+            asked.reset.insert((topic, partition));
+        });
+    }
+
+    pub(super) fn close(&self) {
+        self.ask(|asked| asked.closed = true);
+    }
+
+    fn ask(&self, change: impl FnOnce(&mut Asked)) {
+        change(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_one();
+    }
+
+    /// What was asked for, as soon as there is something, at the latest at `deadline`.
+    fn take(&self, deadline: Instant) -> Asked {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        while asked.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            asked = self.changed.wait_timeout(asked, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        std::mem::take(&mut asked)
+    }
 }
 
 /// What a tail is told.
@@ -85,7 +152,7 @@ struct First {
 struct Discovery {
     asker: Arc<Consumer>,
     tail: Weak<Queue>,
-    findings: Sender<Finding>,
+    findings: SyncSender<Finding>,
     topics: BTreeMap<TopicKey, Followed>,
 }
 
@@ -93,43 +160,38 @@ struct Discovery {
 pub(super) fn start(
     asker: Arc<Consumer>,
     interval: Duration,
-    commands: Receiver<Command>,
-    findings: Sender<Finding>,
+    desk: Arc<Desk>,
+    findings: SyncSender<Finding>,
     tail: Weak<Queue>,
 ) -> std::io::Result<()> {
     let mut discovery = Discovery { asker, tail, findings, topics: BTreeMap::new() };
-    std::thread::Builder::new().name("kafka-discovery".into()).spawn(move || discovery.run(interval, &commands))?;
+    std::thread::Builder::new().name("kafka-discovery".into()).spawn(move || discovery.run(interval, &desk))?;
     Ok(())
 }
 
 impl Discovery {
-    fn run(&mut self, interval: Duration, commands: &Receiver<Command>) {
+    fn run(&mut self, interval: Duration, desk: &Desk) {
         let mut next = Instant::now() + interval;
         loop {
-            let first = match commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let (mut look, mut resets) = (BTreeSet::new(), BTreeSet::new());
-            let told = first.is_some();
-            for command in first.into_iter().chain(commands.try_iter()) {
-                match command {
-                    Command::Follow(key, name) => {
-                        self.topics.insert(key, Followed { name, known: Known::Nothing, doubted: false });
-                        look.insert(key);
-                    }
-                    Command::Unfollow(key) => drop(self.topics.remove(&key)),
-                    Command::Look(key) => drop(look.insert(key)),
-                    Command::Reset(key, partition) => drop(resets.insert((key, partition))),
-                }
+            let asked = desk.take(next);
+            if asked.closed {
+                return;
             }
-            look.extend(resets.iter().map(|(key, _)| *key));
-            if !told {
+            let mut look = asked.look;
+            for (key, name) in asked.follow {
+                self.topics.insert(key, Followed { name, known: Known::Nothing, doubted: false });
+                look.insert(key);
+            }
+            for key in asked.unfollow {
+                self.topics.remove(&key);
+            }
+            look.extend(asked.reset.iter().map(|(key, _)| *key));
+            if Instant::now() >= next {
                 look.extend(self.topics.keys());
                 next = Instant::now() + interval;
             }
-            let again = self.look(&look) | self.reset(&resets);
+            let again = self.look(&look);
+            self.reset(&asked.reset);
             if again {
                 next = next.min(Instant::now() + SOON.min(interval));
             }
@@ -168,7 +230,7 @@ impl Discovery {
     }
 
     /// Finds where to go on in partitions whose position is out of range.
-    fn reset(&mut self, resets: &BTreeSet<(TopicKey, i32)>) -> bool {
+    fn reset(&self, resets: &BTreeSet<(TopicKey, i32)>) {
         for (key, partition) in resets {
             let Some(followed) = self.topics.get(key) else { continue };
             // Made again, or deleted: the next look says so, and opens what there is.
@@ -192,7 +254,6 @@ impl Discovery {
             };
             let _ = self.findings.send(finding);
         }
-        false
     }
 }
 
@@ -203,7 +264,7 @@ impl Followed {
         key: TopicKey,
         answer: Answer,
         asker: &Consumer,
-        findings: &Sender<Finding>,
+        findings: &SyncSender<Finding>,
     ) -> Result<bool, LogError> {
         let topic = answer.map_err(LogError::Unavailable)?;
         let gone = match (&self.known, &topic) {
@@ -238,7 +299,7 @@ impl Followed {
         key: TopicKey,
         topic: &Topic,
         asker: &Consumer,
-        findings: &Sender<Finding>,
+        findings: &SyncSender<Finding>,
     ) -> Result<bool, LogError> {
         let at_first = if matches!(self.known, Known::Nothing) { At::End } else { At::Earliest };
         let (opened, first) = match &mut self.known {

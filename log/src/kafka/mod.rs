@@ -30,6 +30,7 @@ mod topic_id;
 
 use append::Appender;
 use client_config::{Consumer, Role};
+use discovery::Desk;
 use health::Context;
 use queue::Queue;
 
@@ -87,12 +88,13 @@ impl KafkaLog {
 impl Log for KafkaLog {
     fn tail(&self) -> Result<Box<dyn Tail>, LogError> {
         let queue = Arc::new(self.queue(Role::Tail)?);
-        let (commands, commanded) = mpsc::channel();
-        let (findings, found) = mpsc::channel();
+        let desk = Arc::new(Desk::default());
+        // Discovery waits where a tail does not take its findings.
+        let (findings, found) = mpsc::sync_channel(1024);
         let asker = Arc::clone(&self.asker);
-        discovery::start(asker, self.options.discovery, commanded, findings, Arc::downgrade(&queue))
+        discovery::start(asker, self.options.discovery, Arc::clone(&desk), findings, Arc::downgrade(&queue))
             .map_err(no_thread)?;
-        Ok(Box::new(tail::KafkaTail::new(queue, commands, found)))
+        Ok(Box::new(tail::KafkaTail::new(queue, desk, found)))
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
@@ -100,7 +102,7 @@ impl Log for KafkaLog {
     }
 
     fn append(&self, record: NewRecord, done: AppendDone) {
-        self.appender.append(record, done);
+        self.appender.append(&record, done);
     }
 
     fn flush(&self, limit: Duration) {
@@ -132,6 +134,7 @@ impl std::fmt::Debug for KafkaLog {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn no_thread(error: std::io::Error) -> LogError {
     LogError::Fatal(format!("no thread could be started: {error}"))
 }

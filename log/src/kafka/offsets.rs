@@ -97,6 +97,7 @@ fn passes(error: &KafkaError) -> bool {
 }
 
 /// The same error in our words.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn log_error(error: KafkaError) -> LogError {
     match error.rdkafka_error_code() {
         Some(

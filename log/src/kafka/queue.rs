@@ -77,7 +77,7 @@ impl Queue {
             rd::RD_KAFKA_EVENT_FETCH => {
                 // SAFETY: a fetch event; the message lives as long as the event, which the message takes along.
                 match NonNull::new(unsafe { rd::rd_kafka_event_message_next(event.0.as_ptr()) }.cast_mut()) {
-                    Some(message) => Polled::Message(Message { message, _event: event, _queue: self }),
+                    Some(message) => Polled::Message(Message { raw: message, _event: event, _queue: self }),
                     None => Polled::Handled,
                 }
             }
@@ -168,7 +168,7 @@ impl Drop for Event {
 
 /// A record in librdkafka's memory, given back when dropped.
 pub(super) struct Message<'a> {
-    message: NonNull<rd::rd_kafka_message_t>,
+    raw: NonNull<rd::rd_kafka_message_t>,
     _event: Event,
     _queue: &'a Queue,
 }
@@ -176,7 +176,7 @@ pub(super) struct Message<'a> {
 impl Message<'_> {
     fn raw(&self) -> &rd::rd_kafka_message_t {
         // SAFETY: the message lives as long as its event.
-        unsafe { self.message.as_ref() }
+        unsafe { self.raw.as_ref() }
     }
 
     /// Where librdkafka keeps the topic: the same for all records of one, as long as it is assigned.
@@ -204,7 +204,7 @@ impl Message<'_> {
         let raw = self.raw();
         let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message lives, and `kind` is ours.
-        let timestamp = unsafe { rd::rd_kafka_message_timestamp(self.message.as_ptr(), &raw mut kind) };
+        let timestamp = unsafe { rd::rd_kafka_message_timestamp(self.raw.as_ptr(), &raw mut kind) };
         Record {
             partition: raw.partition,
             offset: raw.offset,
@@ -223,7 +223,7 @@ impl Headers for Message<'_> {
     fn visit<'h>(&'h self, each: &mut dyn FnMut(&'h str, Option<&'h [u8]>) -> bool) {
         let mut headers = ptr::null_mut();
         // SAFETY: the message lives; librdkafka keeps the list in it, and reads it when first asked for.
-        let error = unsafe { rd::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers) };
+        let error = unsafe { rd::rd_kafka_message_headers(self.raw.as_ptr(), &raw mut headers) };
         if error != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return;
         }

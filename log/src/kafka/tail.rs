@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::CString;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::discovery::{Command, Finding};
+use super::discovery::{Desk, Finding};
 use super::offsets::log_error;
 use super::queue::{Message, Polled, Queue};
 use crate::{LogError, Offsets, Tail, TailEvent, TopicKey};
@@ -19,7 +19,7 @@ use crate::{LogError, Offsets, Tail, TailEvent, TopicKey};
 #[derive(Debug)]
 pub(super) struct KafkaTail {
     queue: Arc<Queue>,
-    commands: Sender<Command>,
+    desk: Arc<Desk>,
     findings: Receiver<Finding>,
     /// By key. Keys are not used again, so a place that is empty was followed once.
     topics: Vec<Option<Topic>>,
@@ -49,10 +49,10 @@ struct Position {
 }
 
 impl KafkaTail {
-    pub(super) fn new(queue: Arc<Queue>, commands: Sender<Command>, findings: Receiver<Finding>) -> Self {
+    pub(super) fn new(queue: Arc<Queue>, desk: Arc<Desk>, findings: Receiver<Finding>) -> Self {
         Self {
             queue,
-            commands,
+            desk,
             findings,
             topics: Vec::new(),
             keys: HashMap::new(),
@@ -63,11 +63,6 @@ impl KafkaTail {
 
     fn topic(&mut self, key: TopicKey) -> Option<&mut Topic> {
         self.topics.get_mut(key.0 as usize)?.as_mut()
-    }
-
-    fn command(&self, command: Command) {
-        // Discovery ends only after the tail.
-        let _ = self.commands.send(command);
     }
 
     /// Takes in what discovery found. Whether there was something to tell.
@@ -135,7 +130,7 @@ impl KafkaTail {
         let Some(topic) = self.topic(key) else { return Ok(()) };
         let Some(position) = topic.positions.get_mut(&partition) else { return Ok(()) };
         if earliest < 0 {
-            self.command(Command::Reset(key, partition));
+            self.desk.reset(key, partition);
             return Ok(());
         }
         let (from, name) = (position.next, topic.name.clone());
@@ -171,17 +166,16 @@ impl KafkaTail {
         if self.last.0 == address {
             return Some(self.last.1);
         }
-        let key = match self.addresses.get(&address) {
-            Some(key) => *key,
-            None => {
-                let key = *self.keys.get(message.topic())?;
-                // Only an assigned topic keeps its address.
-                if self.topic(key)?.positions.is_empty() {
-                    return None;
-                }
-                self.addresses.insert(address, key);
-                key
+        let key = if let Some(key) = self.addresses.get(&address) {
+            *key
+        } else {
+            let key = *self.keys.get(message.topic())?;
+            // Only an assigned topic keeps its address.
+            if self.topic(key)?.positions.is_empty() {
+                return None;
             }
+            self.addresses.insert(address, key);
+            key
         };
         self.last = (address, key);
         Some(key)
@@ -220,13 +214,19 @@ impl KafkaTail {
         match code {
             RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
                 tracing::debug!(topic, partition, offset, reason, "the position is out of range");
-                self.command(Command::Reset(key, partition));
+                self.desk.reset(key, partition);
             }
             RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition => self.command(Command::Look(key)),
+            | RDKafkaErrorCode::UnknownPartition => self.desk.look(key),
             _ => tracing::warn!(topic, partition, offset, %code, reason, "a partition can not be read; trying again"),
         }
+    }
+}
+
+impl Drop for KafkaTail {
+    fn drop(&mut self) {
+        self.desk.close();
     }
 }
 
@@ -240,7 +240,7 @@ impl Tail for KafkaTail {
         let c_name = CString::new(topic).unwrap_or_default();
         self.topics.push(Some(Topic { name: topic.into(), c_name, positions: BTreeMap::new() }));
         self.keys.insert(topic.into(), key);
-        self.command(Command::Follow(key, topic.into()));
+        self.desk.follow(key, topic);
         key
     }
 
@@ -248,7 +248,7 @@ impl Tail for KafkaTail {
         self.unassign(topic);
         if let Some(gone) = self.topics.get_mut(topic.0 as usize).and_then(Option::take) {
             self.keys.remove(&gone.name);
-            self.command(Command::Unfollow(topic));
+            self.desk.unfollow(topic);
         }
     }
 

@@ -262,6 +262,7 @@ pub(super) fn newest_records(
 }
 
 /// The same error in our words.
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn log_error(error: rusqlite::Error) -> LogError {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,7 @@ use super::{Retention, SqliteOptions, murmur2};
 use crate::{AppendDone, AppendError, Appended, LogError, NewRecord};
 
 /// Records that may wait.
-const QUEUE_RECORDS: usize = 100_000;
+const QUEUE_RECORDS: usize = 1 << 16;
 
 /// Bytes that may wait.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -33,15 +33,24 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Writer {
     // `None` when the log is being closed: the thread ends when all senders are gone.
-    commands: Option<Sender<Command>>,
+    commands: Option<SyncSender<Command>>,
     waiting: Arc<Waiting>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 /// What is asked of the thread.
-pub(super) enum Command {
-    Append { record: NewRecord, timestamp: Option<i64>, bytes: usize, done: AppendDone },
-    Change(Change, Sender<Result<(), LogError>>),
+enum Command {
+    // Boxed, for the queue has room for as many commands as may wait.
+    Append(Box<Append>),
+    Change(Change, SyncSender<Result<(), LogError>>),
+}
+
+/// A record to be written.
+struct Append {
+    record: NewRecord,
+    timestamp: Option<i64>,
+    bytes: usize,
+    done: AppendDone,
 }
 
 /// A change of topics.
@@ -88,7 +97,7 @@ impl Writer {
         options: &SqliteOptions,
         available: watch::Sender<bool>,
     ) -> std::io::Result<Self> {
-        let (commands, commanded) = channel();
+        let (commands, commanded) = sync_channel(QUEUE_RECORDS);
         let waiting = Arc::new(Waiting::default());
         let topics = published.lock().topics.clone();
         let mut thread = Thread {
@@ -113,25 +122,26 @@ impl Writer {
         if bytes > LARGEST {
             return done(Err(AppendError::Rejected(format!("a record of {bytes} bytes; {LARGEST} are allowed"))));
         }
-        let records = self.waiting.records.fetch_add(1, Ordering::AcqRel);
-        let waiting = self.waiting.bytes.fetch_add(bytes, Ordering::AcqRel);
-        if records >= QUEUE_RECORDS || (waiting > 0 && waiting + bytes > QUEUE_BYTES) {
-            self.waiting.remove(1, bytes);
-            return done(Err(AppendError::Full));
-        }
-        let command = Command::Append { record, timestamp, bytes, done };
-        let closed = match &self.commands {
-            Some(commands) => commands.send(command).err().map(|unsent| unsent.0),
-            None => Some(command),
+        self.waiting.records.fetch_add(1, Ordering::AcqRel);
+        let before = self.waiting.bytes.fetch_add(bytes, Ordering::AcqRel);
+        let append = Box::new(Append { record, timestamp, bytes, done });
+        let unsent = match &self.commands {
+            _ if before > 0 && before + bytes > QUEUE_BYTES => Some((append, AppendError::Full)),
+            None => Some((append, closed())),
+            Some(commands) => match commands.try_send(Command::Append(append)) {
+                Err(TrySendError::Full(Command::Append(append))) => Some((append, AppendError::Full)),
+                Err(TrySendError::Disconnected(Command::Append(append))) => Some((append, closed())),
+                _ => None,
+            },
         };
-        if let Some(Command::Append { done, .. }) = closed {
+        if let Some((append, error)) = unsent {
             self.waiting.remove(1, bytes);
-            done(Err(AppendError::Unavailable("the embedded log is closed".into())));
+            (append.done)(Err(error));
         }
     }
 
     pub(super) fn change(&self, change: Change) -> Result<(), LogError> {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(1);
         if let Some(commands) = &self.commands {
             let _ = commands.send(Command::Change(change, sender));
         }
@@ -187,9 +197,7 @@ impl Thread {
             let mut appends = Vec::new();
             for command in first.into_iter().chain(commands.try_iter().take(COMMIT)) {
                 match command {
-                    Command::Append { record, timestamp, bytes, done } => {
-                        appends.push((record, timestamp, bytes, done));
-                    }
+                    Command::Append(append) => appends.push(*append),
                     Command::Change(change, answer) => {
                         // In the order they were asked for.
                         self.append(std::mem::take(&mut appends));
@@ -231,7 +239,7 @@ impl Thread {
         done
     }
 
-    fn append(&mut self, appends: Vec<(NewRecord, Option<i64>, usize, AppendDone)>) {
+    fn append(&mut self, appends: Vec<Append>) {
         if appends.is_empty() {
             return;
         }
@@ -239,7 +247,7 @@ impl Thread {
             let mut touched = BTreeSet::new();
             let outcomes = appends
                 .iter()
-                .map(|(record, timestamp, ..)| it.insert(record, timestamp.unwrap_or_else(now), &mut touched))
+                .map(|append| it.insert(&append.record, append.timestamp.unwrap_or_else(now), &mut touched))
                 .collect::<Result<Vec<_>, _>>()?;
             for (topic, partition) in touched {
                 let partition = &mut it.topics.get_mut(&topic).expect("it was touched").partitions[partition];
@@ -249,9 +257,9 @@ impl Thread {
             }
             Ok(outcomes)
         });
-        let bytes = appends.iter().map(|(_, _, bytes, _)| bytes).sum();
+        let bytes = appends.iter().map(|append| append.bytes).sum();
         let count = appends.len();
-        let dones = appends.into_iter().map(|(.., done)| done);
+        let dones = appends.into_iter().map(|append| append.done);
         match outcomes {
             Ok(outcomes) => dones.zip(outcomes).for_each(|(done, outcome)| finish(done, outcome)),
             Err(error) => dones.for_each(|done| finish(done, Err(AppendError::Unavailable(error.to_string())))),
@@ -277,12 +285,11 @@ impl Thread {
         }
         let topic = self.topics.get_mut(&record.topic).expect("it is there or was made");
         let count = topic.partitions.len() as i32;
-        let index = match &record.key {
-            Some(key) => murmur2::partition(key, count),
-            None => {
-                self.keyless += 1;
-                (self.keyless % topic.partitions.len()) as i32
-            }
+        let index = if let Some(key) = &record.key {
+            murmur2::partition(key, count)
+        } else {
+            self.keyless += 1;
+            (self.keyless % topic.partitions.len()) as i32
         };
         let partition = &mut topic.partitions[index as usize];
         if self.gaps && partition.next % 3 == 1 {
@@ -371,6 +378,10 @@ fn cut(connection: &Connection, partition: &mut Partition, before: i64) -> Resul
         store::delete_before_earliest(connection, partition).map_err(log_error)?;
     }
     Ok(())
+}
+
+fn closed() -> AppendError {
+    AppendError::Unavailable("the embedded log is closed".into())
 }
 
 fn finish(done: AppendDone, outcome: Result<Appended, AppendError>) {

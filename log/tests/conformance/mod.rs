@@ -232,12 +232,12 @@ pub fn text(topic: &str, key: &str, value: &str) -> NewRecord {
 
 /// Appends all, in order, and waits for them.
 pub fn append_all(log: &dyn Log, records: impl IntoIterator<Item = NewRecord>) -> Vec<Result<Appended, AppendError>> {
-    let (sender, receiver) = mpsc::channel();
-    let mut count = 0;
+    let records: Vec<NewRecord> = records.into_iter().collect();
+    let count = records.len();
+    let (sender, receiver) = mpsc::sync_channel(count);
     for (index, record) in records.into_iter().enumerate() {
         let sender = sender.clone();
         log.append(record, Box::new(move |outcome| sender.send((index, outcome)).unwrap()));
-        count += 1;
     }
     let outcomes: BTreeMap<_, _> = (0..count).map(|_| receiver.recv_timeout(LONG).expect("an outcome")).collect();
     outcomes.into_values().collect()

@@ -129,15 +129,16 @@ pub fn wake_a_reader_that_waits(it: &dyn LogUnderTest) {
     follower.quiet(Duration::from_millis(500));
     let wake = follower.tail.waker();
     let begun = Instant::now();
-    let (sender, receiver) = mpsc::channel();
-    let waking = std::thread::spawn(move || {
-        // Until it has returned: an event on its way may end the first wait instead.
-        while receiver.recv_timeout(Duration::from_millis(50)).is_err() {
-            wake();
-        }
+    let (sender, receiver) = mpsc::sync_channel(1);
+    std::thread::scope(|threads| {
+        threads.spawn(move || {
+            // Until it has returned: an event on its way may end the first wait instead.
+            while receiver.recv_timeout(Duration::from_millis(50)).is_err() {
+                wake();
+            }
+        });
+        follower.round(LONG, 10);
+        sender.send(()).unwrap();
     });
-    follower.round(LONG, 10);
-    sender.send(()).unwrap();
-    waking.join().unwrap();
     assert!(begun.elapsed() < LONG / 2);
 }
