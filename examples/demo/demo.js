@@ -16,6 +16,10 @@ chooseTheme(document.querySelector("#theme"));
 const main = document.querySelector("#panels");
 const panels = TENANTS.map((who) => new Panel(main, who, HANDLER_TIMEOUT));
 
+// Whoever follows the link is signed in as an operator, who may observe all tenants.
+const dashboard = document.querySelector("#dashboard");
+token("acme", "operator", "operator").then((token) => (dashboard.hash = `token=${token}`), console.error);
+
 try {
   await init();
   await Promise.all(TENANTS.map((who, index) => open(who, panels[index])));
@@ -37,8 +41,8 @@ async function open({ tenant, user }, panel) {
 }
 
 /** A token of `tidegate dev`. A real page asks its own backend. */
-async function token(tenant, user) {
-  const answer = await fetch(`/dev/token?${new URLSearchParams({ tenant, user })}`);
+async function token(tenant, user, roles = "") {
+  const answer = await fetch(`/dev/token?${new URLSearchParams({ tenant, user, roles })}`);
   if (!answer.ok) throw new Error(`the bridge gives no demo token (status ${answer.status}); was it started by "tidegate dev"?`);
   return answer.text();
 }
