@@ -91,6 +91,7 @@ fn format(topic: &config::Topic) -> Format {
                 ),
             },
             id: json.id.as_ref().and_then(pointer),
+            correlation_id: json.correlation_id.as_ref().and_then(pointer),
             time: json.timestamp.as_ref().and_then(pointer),
             key: json.key.as_ref().and_then(pointer),
             tenant: match &topic.tenant {

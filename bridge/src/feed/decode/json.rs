@@ -19,6 +19,9 @@ pub struct JsonFormat {
     /// Its id: a UUID is taken as it is, another string or number gives one id however often it comes again in
     /// this topic. Without, the record's place on the log gives the id.
     pub id: Option<Pointer>,
+    /// What ties it to others: a UUID is taken as it is, another string or number gives one, the same each time and in
+    /// every topic. Without, it is the id.
+    pub correlation_id: Option<Pointer>,
     /// Its time: RFC 3339 or milliseconds since the epoch. Without, it is the record's.
     pub time: Option<Pointer>,
     /// The key that readers see, a string or number. Without, it is the record's.
@@ -60,6 +63,11 @@ pub(super) fn read<'a>(
         Some(id) => identity::derive("json id", &[spec.physical.as_bytes(), id.as_bytes()]).into(),
         None => place_id(spec, record).into(),
     };
+    let correlation_id = match scalar(&format.correlation_id)? {
+        Some(given) if ids::is_uuid(&given) => given,
+        Some(given) => identity::derive("correlation", &[given.as_bytes()]).into(),
+        None => id.clone(),
+    };
     let time = match &format.time {
         Some(pointer) => time(pointer, &document)?,
         None => None,
@@ -74,7 +82,7 @@ pub(super) fn read<'a>(
     event.extend([
         ("version".into(), Value::Text(ENVELOPE_VERSION.into())),
         ("type".into(), Value::Text(event_type.clone())),
-        ("correlation_id".into(), Value::Text(id)),
+        ("correlation_id".into(), Value::Text(correlation_id)),
         ("data".into(), Value::Json(text)),
     ]);
     Ok(Draft { event_type, tenant, key: scalar(&format.key)?, missing, body: Body::Made(event) })
@@ -123,10 +131,20 @@ mod tests {
         JsonFormat {
             event_type: TypeSource::Constant("order.seen".into()),
             id: None,
+            correlation_id: None,
             time: None,
             key: None,
             tenant: None,
         }
+    }
+
+    #[test]
+    fn a_correlation_that_is_no_uuid_gives_one() {
+        let format = JsonFormat { correlation_id: at("/job"), ..constant() };
+        let correlated = |text: &str| event(&given(text).acme(), &spec(format.clone()))["correlation_id"].clone();
+        assert_eq!(correlated(&format!(r#"{{"job":"{ID}"}}"#)), ID);
+        assert_eq!(correlated(r#"{"job":7,"n":1}"#), correlated(r#"{"job":"7","n":2}"#));
+        assert_ne!(correlated(r#"{"job":7}"#), correlated(r#"{"job":8}"#));
     }
 
     fn spec(format: JsonFormat) -> TopicSpec {
@@ -160,6 +178,7 @@ mod tests {
     #[test]
     fn members_come_from_where_pointers_say() {
         let format = JsonFormat {
+            correlation_id: None,
             event_type: TypeSource::Pointer("/meta/kind".parse().unwrap()),
             id: at("/meta/id"),
             time: at("/meta/at"),
@@ -214,8 +233,14 @@ mod tests {
     #[test]
     fn what_a_pointer_finds_must_be_right() {
         let kind = TypeSource::Pointer("/type".parse().unwrap());
-        let format =
-            JsonFormat { event_type: kind, id: at("/id"), time: at("/at"), key: at("/key"), tenant: at("/for") };
+        let format = JsonFormat {
+            event_type: kind,
+            id: at("/id"),
+            correlation_id: None,
+            time: at("/at"),
+            key: at("/key"),
+            tenant: at("/for"),
+        };
         let spec = spec(format);
         assert!(given(r#"{"type":"a.b"}"#).acme().entry(&spec).is_ok());
         for text in [

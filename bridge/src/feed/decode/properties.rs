@@ -100,6 +100,7 @@ fn spec() -> impl Strategy<Value = TopicSpec> {
         (any::<bool>(), any::<bool>()).prop_map(|(constant, pointers)| {
             let at = |text: &str| pointers.then(|| text.parse().unwrap());
             Format::Json(JsonFormat {
+                correlation_id: None,
                 event_type: if constant {
                     TypeSource::Constant("a.b".into())
                 } else {
