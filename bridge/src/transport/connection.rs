@@ -77,10 +77,11 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
             socket.outbox.borrow_mut().push(websocket_frame::close(close));
             socket.end();
         }
-        Err(None) => return,
+        Err(None) => {}
     }
     // Reads what still comes, so that the kernel does not answer it with a reset that would discard our last words.
     let _ = tokio::time::timeout(LINGER, async { while let Some(Ok(_)) = websocket.next().await {} }).await;
+    socket.abandon();
 }
 
 /// Takes the `hello` and opens a session. `Err(None)`: the other side went away.

@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,9 +25,14 @@ pub(super) struct Socket {
     waiting: Cell<bool>,
     /// Nothing more will be queued: when the outbox is empty the socket is shut.
     ending: Cell<bool>,
-    /// The outbox is empty after the end, or the socket is broken.
+    /// The outbox is empty after the end, or the socket is broken, or took too long to end.
     pub(super) ended: Notify,
+    /// Nobody reads from it any more: whoever waits to write gives up.
+    abandoned: Notify,
 }
+
+/// How long what waits at the end may take to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Socket {
     pub(super) fn new(tcp: TcpStream) -> Rc<Self> {
@@ -38,6 +44,7 @@ impl Socket {
             waiting: Cell::new(false),
             ending: Cell::new(false),
             ended: Notify::new(),
+            abandoned: Notify::new(),
         })
     }
 
@@ -59,13 +66,30 @@ impl Socket {
 
     /// Closes the socket when everything that waits is written.
     pub(super) fn end(self: &Rc<Self>) {
-        self.ending.set(true);
+        if self.ending.replace(true) {
+            return;
+        }
         self.flush();
+        if self.waiting.get() {
+            let socket = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(PATIENCE).await;
+                socket.ended.notify_one();
+            });
+        }
+    }
+
+    /// Lets go of the socket, whatever still waits for it.
+    pub(super) fn abandon(&self) {
+        self.abandoned.notify_one();
     }
 
     async fn write_on(self: Rc<Self>) {
         loop {
-            let writable = self.tcp.writable().await;
+            let writable = tokio::select! {
+                writable = self.tcp.writable() => writable,
+                () = self.abandoned.notified() => return,
+            };
             match writable.and_then(|()| self.write()) {
                 Ok(()) => break self.finish(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
