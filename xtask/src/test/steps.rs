@@ -46,6 +46,14 @@ pub(super) const STEPS: &[Step] = &[
         run: |tools| cargo_test(tools, &["--doc".into()]),
     },
     Step {
+        name: "dashboard",
+        about: "the dashboard's own logic, natively",
+        quick: false,
+        tools: &[Tool::Compiler],
+        // Asked for alone: Leptos is not built for those who only touch the bridge.
+        run: |tools| cargo_test(tools, &["--package".into(), "tidegate-dashboard".into()]),
+    },
+    Step {
         name: "rustdoc",
         about: "the documentation builds without warnings",
         quick: false,
