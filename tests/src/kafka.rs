@@ -3,6 +3,7 @@
 //! Names no other crate of ours, for `tidegate-log` includes this file in its own tests.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -40,14 +41,19 @@ impl Kafka {
     #[must_use]
     pub fn start() -> Self {
         let libs = libs();
+        // Another process may take a port in between: then once more, with others.
+        (0..3).find_map(|_| Self::try_start(&libs).map_err(|reason| eprintln!("{reason}")).ok()).expect("Kafka starts")
+    }
+
+    fn try_start(libs: &Path) -> Result<Self, String> {
         let directory = tempfile::Builder::new().prefix("tidegate-kafka-").tempdir().expect("a temporary directory");
         let (port, controller) = free_ports();
         fs::write(directory.path().join("server.properties"), properties(directory.path(), port, controller))
             .expect("server.properties is written");
-        let kafka = Self { libs, directory, port, process: Mutex::new(None) };
+        let kafka = Self { libs: libs.to_owned(), directory, port, process: Mutex::new(None) };
         kafka.format();
-        kafka.launch();
-        kafka
+        kafka.launch()?;
+        Ok(kafka)
     }
 
     /// `bootstrap.servers`.
@@ -63,7 +69,7 @@ impl Kafka {
     /// Starts a stopped broker on the same ports and data, and waits until it answers.
     pub fn restart(&self) {
         self.stop();
-        self.launch();
+        self.launch().expect("Kafka starts again");
     }
 
     /// Makes the broker stand still without closing a connection, or go on: an outage that only time shows.
@@ -97,7 +103,7 @@ impl Kafka {
         );
     }
 
-    fn launch(&self) {
+    fn launch(&self) -> Result<(), String> {
         let mut command = Command::new("sh");
         command
             .args(["-c", SUPERVISE])
@@ -115,13 +121,12 @@ impl Kafka {
         let broker = process.insert(broker);
         let deadline = Instant::now() + READY;
         while !self.answers() {
-            assert!(
-                broker.runs() && Instant::now() < deadline,
-                "Kafka did not become ready:\n{}",
-                self.tail_of("kafka.log")
-            );
+            if !broker.runs() || Instant::now() > deadline {
+                return Err(format!("Kafka did not become ready:\n{}", self.tail_of("kafka.log")));
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
+        Ok(())
     }
 
     /// Whether the broker answers requests: its port is open, and takes them, before it works them off.
@@ -215,16 +220,14 @@ fn libs() -> PathBuf {
     libs
 }
 
-/// Two ports that are free, now.
+/// Two ports that are free, now. Not of those that systems give to outgoing connections, which could take one
+/// before the broker does, or while it is stopped.
 fn free_ports() -> (u16, u16) {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let port = |listener: &TcpListener| io::Result::Ok(listener.local_addr()?.port());
-    let pair = || {
-        // Both are held before either is let go, so that they differ.
-        let (first, second) = (bind()?, bind()?);
-        io::Result::Ok((port(&first)?, port(&second)?))
-    };
-    pair().expect("free ports on 127.0.0.1")
+    let random = || RandomState::new().build_hasher().finish();
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut ports = (0..1000).map(|_| 20_000 + (random() % 12_000) as u16).filter(free);
+    let first = ports.next().expect("a free port on 127.0.0.1");
+    (first, ports.find(|port| *port != first).expect("another free port on 127.0.0.1"))
 }
 
 fn properties(directory: &Path, port: u16, controller: u16) -> String {
