@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use tidegate_gate::Tokens;
 use tidegate_log::Log;
 use tidegate_log::kafka::{KafkaLog, KafkaOptions};
@@ -30,7 +32,7 @@ const ROUNDS: usize = 16;
 const TOTALS: Duration = Duration::from_secs(1);
 
 /// How often the keys of tokens are looked at.
-const KEYS: Duration = Duration::from_secs(60);
+const KEYS: Duration = Duration::from_mins(1);
 
 /// How long what was published may take to become durable when the node stops.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -74,9 +76,9 @@ impl Node {
         let metrics = Metrics::new();
         let tokens = Arc::new(Tokens::new((*config.tokens).clone())?);
         let incarnation = random_bytes::<16>()?;
-        let hex: String = incarnation.iter().map(|byte| format!("{byte:02x}")).collect();
+        let life = BASE64.encode(incarnation);
         let count = config.server.shards.max(1);
-        let hub = Arc::new(Hub::new(Arc::clone(&config.server.node), hex.into(), count));
+        let hub = Arc::new(Hub::new(Arc::clone(&config.server.node), life.into(), count));
         let table = Arc::new(TopicTable::new((*config.topics).clone(), config.limits.event_bytes));
         let rules = Rules { policy: Arc::new(config.policy()), forms: Arc::new(table.publish_forms()) };
         let masters = master_keys(&config.cursors)?;
@@ -200,7 +202,9 @@ async fn tell_totals(hub: Arc<Hub>, shards: Vec<ShardHandle>, clock: Clock) {
     loop {
         tick.tick().await;
         let totals = Arc::new(hub.sum(clock.now()));
-        shards.iter().for_each(|shard| shard.input(Input::Ledger(Arc::clone(&totals))));
+        for shard in &shards {
+            shard.input(Input::Ledger(Arc::clone(&totals)));
+        }
     }
 }
 
@@ -218,7 +222,9 @@ async fn refresh_keys(tokens: Arc<Tokens>, clock: Clock) {
 async fn tell_availability(mut available: tokio::sync::watch::Receiver<bool>, shards: Vec<ShardHandle>) {
     loop {
         let now = *available.borrow_and_update();
-        shards.iter().for_each(|shard| shard.input(Input::LogAvailable(now)));
+        for shard in &shards {
+            shard.input(Input::LogAvailable(now));
+        }
         if available.changed().await.is_err() {
             return;
         }

@@ -75,6 +75,7 @@ struct Shared {
 
 impl CatchUp {
     /// Starts the readers' threads; they end when the last handle is gone.
+    #[expect(clippy::disallowed_methods, reason = "each subscription that is behind asks for one part at a time")]
     pub fn start(log: &Arc<dyn Log>, table: Arc<TopicTable>, options: Options) -> Result<Self, LogError> {
         let (jobs, receiver) = channel();
         let rate = Rate { per_s: options.bytes_per_s, debt: 0, at: Instant::now() };

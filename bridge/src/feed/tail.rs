@@ -113,6 +113,7 @@ impl FeedHandle {
 impl Feed {
     /// A feed over a tail, for shards that take rounds through these channels. When a shard has not taken its last
     /// rounds the feed waits, and the log's own prefetch is the back-pressure.
+    #[expect(clippy::disallowed_methods, reason = "a shard asks for each topic once, and may not wait for the feed")]
     pub fn new(
         tail: Box<dyn Tail>,
         table: Arc<TopicTable>,

@@ -34,7 +34,7 @@ pub struct RowKey {
 pub struct Counts {
     ids: HashMap<Arc<RowKey>, RowId>,
     keys: Vec<Arc<RowKey>>,
-    counts: Vec<ledger::Counts>,
+    values: Vec<ledger::Counts>,
 }
 
 /// A shard's rows between two inputs.
@@ -60,18 +60,18 @@ impl Counts {
         let key = Arc::new(key);
         self.ids.insert(Arc::clone(&key), id);
         self.keys.push(key);
-        self.counts.push(ledger::Counts::default());
+        self.values.push(ledger::Counts::default());
         id
     }
 
     /// The counts of a row. `in_flight` stays zero here: it is the size of the sessions' tables.
     pub fn of(&mut self, row: RowId) -> &mut ledger::Counts {
-        &mut self.counts[row.0 as usize]
+        &mut self.values[row.0 as usize]
     }
 
     /// The rows now; `in_flight` calls back with what each session's table holds.
     pub fn snapshot(&self, in_flight: impl FnOnce(&mut dyn FnMut(RowId, u64))) -> Vec<(Arc<RowKey>, ledger::Counts)> {
-        let mut counts = self.counts.clone();
+        let mut counts = self.values.clone();
         in_flight(&mut |row, count| counts[row.0 as usize].in_flight += count);
         self.keys.iter().cloned().zip(counts).collect()
     }

@@ -10,6 +10,8 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 
 /// Only what we serve runs, and nothing frames it.
@@ -43,10 +45,11 @@ impl Assets {
     pub fn read(root: &Path) -> Result<Self, AssetsError> {
         let mut assets = Self::default();
         assets.read_folder(root, "")?;
-        let compressed: Vec<String> = assets.files.keys().filter(|name| name.ends_with(".br")).cloned().collect();
+        let plain = |name: &String| name.strip_suffix(".br").map(str::to_owned);
+        let compressed: Vec<String> = assets.files.keys().filter_map(plain).collect();
         for name in compressed {
-            if let Some(file) = assets.files.remove(&name)
-                && let Some(plain) = assets.files.get_mut(name.trim_end_matches(".br"))
+            if let Some(file) = assets.files.remove(&format!("{name}.br"))
+                && let Some(plain) = assets.files.get_mut(&name)
             {
                 plain.brotli = Some(file.plain);
             }
@@ -68,7 +71,7 @@ impl Assets {
             } else {
                 let plain = Bytes::from(std::fs::read(&path).map_err(failed(&path))?);
                 let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &plain);
-                let etag = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                let etag = BASE64.encode(&digest.as_ref()[..9]);
                 let media_type = media_type(&name);
                 self.files.insert(name, File { plain, brotli: None, etag: format!("\"{etag}\""), media_type });
             }

@@ -118,6 +118,10 @@ impl Directory {
 
 impl ShardHandle {
     /// A handle, and the receiver to start the thread with.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "holds answers to what the shard asked for, and sockets up to max_connections"
+    )]
     pub fn new() -> (Self, ShardInbox) {
         let (inbox, receiver) = mpsc::unbounded_channel();
         (Self { inbox }, ShardInbox(receiver))
@@ -313,7 +317,9 @@ impl Local {
             if effects.is_empty() {
                 break;
             }
-            effects.into_iter().for_each(|effect| self.perform(effect));
+            for effect in effects {
+                self.perform(effect);
+            }
         }
         self.settling.set(false);
         if self.shard.borrow().is_hungry() {

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use clap::Args;
 use serde_json::Map;
 use tidegate_gate::{ClaimMapping, Signer, TokenRequest};
@@ -47,14 +49,14 @@ impl Dev {
         telemetry::start_logging(false);
         let mut secret = [0; 32];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
-        let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = BASE64.encode(secret);
         let folder = Folder::open(self.data)?;
         let text = configuration(self.listen, &secret, &folder.path);
         let loaded = config::parse(&text, "the demo's configuration", std::iter::empty());
         let config = loaded.map_err(|problems| anyhow::anyhow!("{problems}"))?.config;
         let assets = self.assets.as_deref().map(Assets::read).transpose().context("can not read the assets")?;
         let log = open_log(&config.log).context("can not open the log")?;
-        let tokens = dev_tokens(secret);
+        let tokens = dev_tokens(&secret);
         let extras = Extras { assets: assets.unwrap_or_default(), dev_token: Some(Arc::clone(&tokens)) };
         let node = Node::start(&config, Arc::clone(&log), extras).await;
         let node = node.with_context(|| format!("can not start on {}", self.listen))?;
@@ -83,7 +85,7 @@ drain_timeout = "1s"
 [log]
 kind = "sqlite"
 [log.sqlite]
-path = {path:?}
+path = '{}'
 partitions = 3
 [tokens]
 algorithms = ["HS256"]
@@ -106,11 +108,12 @@ role = "operator"
 allow = ["observe"]
 topics = ["*"]
 tenants = "*"
-"#
+"#,
+        path.display()
     )
 }
 
-fn dev_tokens(secret: String) -> DevToken {
+fn dev_tokens(secret: &str) -> DevToken {
     let signer = Signer::hs256(secret.as_bytes());
     Arc::new(move |tenant, user, roles| {
         let roles = if roles.is_empty() { vec!["member".to_owned()] } else { roles.to_vec() };
