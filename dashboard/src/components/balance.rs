@@ -15,8 +15,6 @@ const ACCOUNTED: [Measure; 5] =
 #[component]
 pub(crate) fn Balance() -> impl IntoView {
     let store = expect_context::<Store>();
-    // Nothing is claimed before the first totals.
-    let known = Memo::new(move |_| store.picture.with(|picture| picture.at != 0));
     let broken = Memo::new(move |_| store.picture.with(|picture| !picture.findings.is_empty()));
     let term = move |measure: Measure| {
         let value = Memo::new(move |_| store.picture.with(|picture| measure.of(&picture.totals.counts)));
@@ -29,8 +27,8 @@ pub(crate) fn Balance() -> impl IntoView {
         .map(|(place, measure)| view! { <span class="operator">{move || if place > 0 { "+" } else { equals() }}</span>{term(measure)} })
         .collect::<Vec<_>>();
     view! {
-        <section class="balance" hidden=move || !known.get() class:broken=move || broken.get() aria-label="Balance" data-testid="balance"
-            data-balanced=move || known.get().then(|| (!broken.get()).to_string())>
+        <section class="balance" class:broken=move || broken.get() aria-label="Balance" data-testid="balance"
+            data-balanced=move || (!broken.get()).to_string()>
             <p class="verdict" role="status">
                 <svg viewBox="0 0 16 16" aria-hidden="true">
                     <path d=move || if broken.get() { "M8 2.5v7M8 12.5v1" } else { "M2.5 8.5l3.5 4 7.5-9" }/>

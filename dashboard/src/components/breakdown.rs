@@ -78,15 +78,10 @@ pub(crate) fn Breakdown() -> impl IntoView {
 /// While no delivery has been counted.
 #[component]
 fn Nothing() -> impl IntoView {
-    let store = expect_context::<Store>();
     view! {
         <p class="empty" data-testid="empty">
-            {move || if store.status.with(crate::live::feed::Status::is_current) {
-                "No deliveries yet. A line appears as soon as the bridge sends an event to a page: open one that \
-                 subscribes to a topic, or publish something to it."
-            } else {
-                "Lines appear with the first totals."
-            }}
+            "No deliveries yet. A line appears as soon as the bridge sends an event to a page: open one that \
+             subscribes to a topic, or publish something to it."
         </p>
     }
 }

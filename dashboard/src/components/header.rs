@@ -11,6 +11,7 @@ use crate::live::store::Store;
 pub(crate) fn Header() -> impl IntoView {
     let store = expect_context::<Store>();
     let signed_in = Memo::new(move |_| store.status.with(|s| !matches!(s, Status::SignedOut | Status::Refused(_))));
+    let known = Memo::new(move |_| signed_in.get() && store.identity.with(|identity| !identity.tenant.is_empty()));
     let nodes = move || {
         let present = store.picture.with(|picture| picture.nodes.join(", "));
         if present.is_empty() { store.identity.with(|identity| identity.node.clone()) } else { present }
@@ -22,7 +23,7 @@ pub(crate) fn Header() -> impl IntoView {
                 <span class="lamp" aria-hidden="true"></span>
                 {move || store.status.with(Status::label)}
             </p>
-            <Show when=move || signed_in.get()>
+            <Show when=move || known.get()>
                 <dl class="who">
                     <div><dt>"Node"</dt><dd data-testid="nodes">{nodes}</dd></div>
                     <div><dt>"Tenant"</dt><dd data-testid="tenant">{move || store.identity.with(|i| i.tenant.clone())}</dd></div>

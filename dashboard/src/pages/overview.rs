@@ -13,9 +13,19 @@ use crate::live::store::Store;
 #[component]
 pub(crate) fn Overview() -> impl IntoView {
     let store = expect_context::<Store>();
+    // No figure is shown before it is known: a zero would be a claim.
+    let known = Memo::new(move |_| store.picture.with(|picture| picture.at != 0));
     view! {
         <h1 class="visually-hidden">"Deliveries"</h1>
         <Notice/>
+        <Show when=move || known.get()><Figures/></Show>
+    }
+}
+
+#[component]
+fn Figures() -> impl IntoView {
+    let store = expect_context::<Store>();
+    view! {
         <div class="overview" data-stale=move || (!store.status.with(Status::is_current)).then_some("")>
             <Tiles/>
             <Balance/>
