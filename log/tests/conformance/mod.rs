@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tidegate_log::{
-    AppendError, Appended, Chunk, Limit, Log, LogError, NewRecord, Offsets, ReadError, Reader, Record, Tail, TailEvent,
-    TopicId, TopicKey,
+    AppendError, Appended, Chunk, Limit, Log, NewRecord, Offsets, ReadError, Reader, Record, Tail, TailEvent, TopicId,
+    TopicKey,
 };
 
 pub mod reading;
@@ -273,9 +273,4 @@ pub fn read_all(reader: &mut dyn Reader, topic: &str, partition: i32, from: i64)
             return (all, from);
         }
     }
-}
-
-/// Two that can be told apart without looking into them.
-pub fn is_unavailable(error: &LogError) -> bool {
-    matches!(error, LogError::Unavailable(_))
 }
