@@ -23,12 +23,20 @@ macro_rules! counts {
 
             /// Writes the members that are not zero.
             pub fn write(&self, object: &mut Object<'_>) {
-                $(if self.$field > 0 { object.integer(stringify!($field), self.$field); })*
+                for (name, count) in Self::NAMES.iter().zip([$(self.$field),*]) {
+                    if count > 0 {
+                        object.integer(name, count);
+                    }
+                }
             }
 
             /// Reads the members; absent ones are zero.
             pub fn read<V: Value>(fields: &Fields<'_, V>) -> Result<Self, BadField> {
-                Ok(Self { $($field: fields.optional_integer(stringify!($field))?.unwrap_or_default()),* })
+                let mut counts = Self::default();
+                for (name, count) in Self::NAMES.iter().zip([$(&mut counts.$field),*]) {
+                    *count = fields.optional_integer(name)?.unwrap_or_default();
+                }
+                Ok(counts)
             }
         }
     };

@@ -29,6 +29,12 @@ pub(crate) fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
         let entry = entry?;
         fs::copy(entry.path(), out.join(entry.file_name()))?;
     }
+    for entry in fs::read_dir(out)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|kind| kind == "js") {
+            fs::write(&path, without_comments(&fs::read_to_string(&path)?))?;
+        }
+    }
     fs::copy(sources.join("README.md"), out.join("README.md"))?;
     if root.join("LICENSE").exists() {
         fs::copy(root.join("LICENSE"), out.join("LICENSE"))?;
@@ -36,6 +42,23 @@ pub(crate) fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
     let manifest = fs::read_to_string(sources.join("package.json"))?;
     fs::write(out.join("package.json"), manifest.replace("0.0.0", env!("CARGO_PKG_VERSION")))?;
     Ok(())
+}
+
+/// A script without the lines that are comments: a fifth of what a browser would load. Names and lines stay readable.
+fn without_comments(script: &str) -> String {
+    let mut in_comment = false;
+    let mut kept = String::with_capacity(script.len());
+    for line in script.lines() {
+        let text = line.trim();
+        let begins = text.starts_with("/*");
+        let comment = in_comment || begins || text.starts_with("//");
+        in_comment = (in_comment || begins) && !text.ends_with("*/");
+        if !comment && !text.is_empty() {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 /// The tarball that [`package`] writes.

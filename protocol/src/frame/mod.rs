@@ -28,7 +28,7 @@ pub enum BadFrame {
     #[error("a frame is a JSON object with exactly one member, its kind")]
     Shape,
     /// A kind this side does not know and that is not marked optional.
-    #[error("unknown frame {0:?}")]
+    #[error("unknown frame \"{0}\"")]
     Unknown(String),
     /// A member that is missing or of the wrong kind.
     #[error(transparent)]

@@ -52,9 +52,13 @@ export class Bus extends EventTarget {
   }
 
   subscribe(topic, { types = [], from, target = this, echo = true } = {}) {
-    const isTime = from instanceof Date;
-    const at = isTime ? undefined : (from?.cursor ?? from);
-    const handle = this.#core.subscribe(topic, types, at, isTime ? from.getTime() : undefined, this.#hooks);
+    if (from !== undefined && from !== "latest" && from !== "earliest" && !(from instanceof Date) && !from?.cursor) {
+      throw new TypeError('subscribe: from must be "latest", "earliest", a Date or { cursor }');
+    }
+    const text = typeof from === "string" ? from : undefined;
+    const time = from instanceof Date ? from.getTime() : undefined;
+    const cursor = from?.cursor?.split(",") ?? [];
+    const handle = this.#core.subscribe(topic, types, text, time, cursor, this.#hooks);
     return this.#share(handle, topic, { types: types.length ? new Set(types) : undefined, target, echo });
   }
 
@@ -178,7 +182,7 @@ export class Bus extends EventTarget {
       topic,
       ready,
       get cursor() {
-        return core.cursor(handle);
+        return core.cursor(handle)?.join(",");
       },
       close: () => {
         if (this.#drop(handle)) core.unsubscribe(handle);
