@@ -75,8 +75,26 @@ fn fresh(name: &str, sources: &[&str], make: impl FnOnce(&Path) -> anyhow::Resul
     }
     fs::create_dir_all(&out)?;
     make(&out).with_context(|| format!("the browser's {name}"))?;
+    compress(&out)?;
     // Written last: what was begun and not finished is made again.
     Ok(fs::write(stamp, sources)?)
+}
+
+/// Puts a brotli form beside each file that is worth it; the bridge sends that to browsers that take it.
+fn compress(directory: &Path) -> anyhow::Result<()> {
+    for path in children(directory)? {
+        let text = path.extension().is_some_and(|kind| ["css", "html", "js", "svg", "wasm"].iter().any(|k| kind == *k));
+        if path.is_dir() {
+            compress(&path)?;
+        } else if text && fs::metadata(&path)?.len() > 2048 {
+            let mut compressed = Vec::new();
+            // 9 of 11: nearly as small, in a tenth of the time.
+            let parameters = brotli::enc::BrotliEncoderParams { quality: 9, ..Default::default() };
+            brotli::BrotliCompress(&mut fs::read(&path)?.as_slice(), &mut compressed, &parameters)?;
+            fs::write(format!("{}.br", path.display()), compressed)?;
+        }
+    }
+    Ok(())
 }
 
 /// A checksum of the names and contents of all files below some paths.
