@@ -42,8 +42,7 @@ fn decimal(out: &mut String, number: i128) {
     let mut rest = u64::try_from(number.unsigned_abs()).unwrap_or(u64::MAX);
     let mut digits = [0; 20];
     let mut length = 0;
-    loop {
-        let Some(digit) = digits.get_mut(length) else { break };
+    while let Some(digit) = digits.get_mut(length) {
         *digit = (rest % 10) as u8;
         rest /= 10;
         length += 1;

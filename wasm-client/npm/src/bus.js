@@ -5,7 +5,7 @@
 
 import { TidegateError } from "./error.js";
 import { CONSUMED, PENDING, THREW, TidegateEvent, UNHANDLED } from "./event.js";
-import { describe, dispatch, lastFailure, reported, whenSettled, wrap } from "./event.js";
+import { describe, dispatch, isFrom, lastFailure, reported, whenSettled, wrap } from "./event.js";
 
 const REMEMBERED = 1000;
 
@@ -26,8 +26,6 @@ export class Bus extends EventTarget {
   #calls = new Map();
   /** Ids published lately, oldest first, for `echo: false`. */
   #published = new Set();
-  /** What this bus dispatched is never forwarded by it. */
-  #dispatched = new WeakSet();
 
   /** For `connect` only. */
   static open(Core, url, { token, handlerTimeout = 30_000, client = "" }) {
@@ -77,7 +75,7 @@ export class Bus extends EventTarget {
 
   forward(source, type, { topic, map = ({ type, detail }) => ({ type, data: detail }), key }) {
     const forward = async (event) => {
-      if (this.#dispatched.has(event)) return;
+      if (isFrom(event, this)) return;
       try {
         const outgoing = map(event);
         if (outgoing) await this.publish(topic, outgoing, { key: typeof key === "function" ? key(event) : key });
@@ -213,8 +211,7 @@ export class Bus extends EventTarget {
         const targets = this.#targets(shared, type, envelope.id);
         if (!targets) continue;
         if (this.#heard.has(type) || targets.some((target) => target !== this)) {
-          const event = new TidegateEvent(type, envelope, topic, key);
-          this.#dispatched.add(event);
+          const event = new TidegateEvent(type, envelope, topic, key, this);
           outcome = dispatch(event, this, targets);
           if (outcome === CONSUMED) continue;
           if (outcome === PENDING) {

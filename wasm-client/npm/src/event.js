@@ -15,17 +15,20 @@ let failure;
 /** Reads and settles what only this module may. */
 let outcomeOf;
 let whenSettled;
+let isFrom;
 
 /** An event from the log: `detail` is the envelope's `data`. */
 export class TidegateEvent extends Event {
   #envelope;
   #topic;
   #key;
+  #bus;
   #pending = 0;
   #settle;
 
-  constructor(type, envelope, topic, key) {
+  constructor(type, envelope, topic, key, bus) {
     super(type);
+    this.#bus = bus;
     this.#envelope = envelope;
     this.#topic = topic;
     this.#key = key;
@@ -72,6 +75,7 @@ export class TidegateEvent extends Event {
   static {
     outcomeOf = (event) => (failed ? THREW : event.#pending ? PENDING : handled ? CONSUMED : UNHANDLED);
     whenSettled = (event, settle) => (event.#settle = settle);
+    isFrom = (event, bus) => #bus in event && event.#bus === bus;
   }
 }
 
@@ -80,6 +84,9 @@ export class TidegateEvent extends Event {
  * rejects. It may be called again; the first call counts.
  */
 export { whenSettled };
+
+/** Whether the bus dispatched the event: such a one it never forwards. A page can not forge it. */
+export { isFrom };
 
 /** Reports an error that nobody catches. */
 export const reported =

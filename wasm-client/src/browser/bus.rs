@@ -55,6 +55,8 @@ static ALLOCATOR: LockedAllocator<FreeListAllocator> = LockedAllocator::new(Free
 #[wasm_bindgen]
 pub struct Core(Connection);
 
+// What JavaScript passes is copied in, so that it is owned here whether or not it is kept.
+#[allow(clippy::needless_pass_by_value)]
 #[wasm_bindgen]
 impl Core {
     /// Begins to connect.
@@ -154,10 +156,14 @@ impl Application for Page {
             }
             Effect::LogState { available } => hooks.log(available),
             Effect::Subscribed { handles, recovered } => {
-                handles.iter().for_each(|handle| hooks.subscribed(handle.0, recovered, None));
+                for handle in handles {
+                    hooks.subscribed(handle.0, recovered, None);
+                }
             }
             Effect::Moved { handles, reason, recovered, .. } => {
-                handles.iter().for_each(|handle| hooks.subscribed(handle.0, recovered, Some(reason.name())));
+                for handle in handles {
+                    hooks.subscribed(handle.0, recovered, Some(reason.name()));
+                }
             }
             Effect::Ended { handle, problem } => hooks.ended(handle.0, error(hooks, &problem)),
             Effect::Published { call, result: Ok(published) } => {
@@ -166,7 +172,9 @@ impl Application for Page {
             Effect::Published { call, result: Err(problem) } => hooks.refused(call.0, error(hooks, &problem)),
             Effect::Ledger { handles, .. } => {
                 if let Some(report) = connection.ledger_frame() {
-                    handles.iter().for_each(|handle| hooks.ledger(handle.0, report.as_js()));
+                    for handle in handles {
+                        hooks.ledger(handle.0, report.as_js());
+                    }
                 }
             }
             // The adapter's own, or of no interest to a page.

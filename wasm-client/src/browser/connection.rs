@@ -27,7 +27,7 @@ pub trait Application {
     /// A batch arrived: dispatch all of it, and name in rising order the ordinals that were not consumed.
     fn dispatch(&self, connection: &Connection, batch: &Dispatch<Json>) -> Vec<(u32, Outcome)> {
         let _ = connection;
-        (0..batch.entries.len()).map(|ordinal| (ordinal, Outcome::Unhandled)).collect()
+        (0..batch.entries.length()).map(|ordinal| (ordinal, Outcome::Unhandled)).collect()
     }
 }
 
@@ -239,7 +239,7 @@ impl Connection {
         let batch = self.0.machine.borrow_mut().receive(platform::now(), frame, bytes);
         if let Some(batch) = batch {
             let exceptions = self.application().map_or_else(Vec::new, |application| application.dispatch(self, &batch));
-            let entries = batch.entries.len();
+            let entries = batch.entries.length();
             self.0.machine.borrow_mut().dispatched(platform::now(), batch.arrival, entries, exceptions);
         }
         self.obey();

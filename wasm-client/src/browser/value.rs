@@ -30,7 +30,7 @@ impl Json {
     }
 
     /// The number of elements, if this is an array.
-    pub fn len(&self) -> u32 {
+    pub fn length(&self) -> u32 {
         self.0.dyn_ref::<Array>().map_or(0, Array::length)
     }
 }
