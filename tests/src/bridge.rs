@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use tidegate_client::native::{Client, Options};
 
@@ -32,7 +33,12 @@ impl Bridge {
         let process = Process::start(&arguments, environment);
         let address = process.word_after("serving address=").parse().expect("an address");
         let bridge = Self { address, process, observer: stage.token("operations", "observer", "operator") };
-        assert_eq!(bridge.get("/readyz").0, 200);
+        // It serves at once, and takes sessions when it has reached its log.
+        let deadline = Instant::now() + LONG;
+        while bridge.get("/readyz").0 != 200 {
+            assert!(Instant::now() < deadline, "the bridge never got ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         bridge
     }
 

@@ -2,14 +2,15 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use serde_json::Value;
 
 use crate::LONG;
@@ -26,15 +27,24 @@ impl Stage {
         self.client().create().expect("an admin client")
     }
 
-    /// Makes a topic.
+    /// Makes a topic, for records of up to 8 MB.
     ///
     /// # Panics
     ///
     /// If Kafka refuses.
     pub async fn create(&self, topic: &str, partitions: i32) {
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        assert!(self.try_create(topic, partitions).await, "the topic is made");
+    }
+
+    /// Makes a topic, unless Kafka refuses: one that is being deleted is still there for a moment.
+    ///
+    /// # Panics
+    ///
+    /// If Kafka does not answer.
+    pub async fn try_create(&self, topic: &str, partitions: i32) -> bool {
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set("max.message.bytes", "8000000");
         let answer = self.admin().create_topics([&new], &options()).await.expect("Kafka answers");
-        answer[0].as_ref().expect("the topic is made");
+        answer[0].is_ok()
     }
 
     /// Deletes a topic.
@@ -81,7 +91,7 @@ impl Stage {
         for (name, value) in settings {
             config.set(*name, *value);
         }
-        Producer(config.create().expect("a producer"))
+        Producer(config.create_with_context(Refused::default()).expect("a producer"))
     }
 
     /// A producer whose transactions can begin.
@@ -144,7 +154,23 @@ fn feed(mut command: Command, input: &str) {
 }
 
 /// A producer of any record.
-pub struct Producer(BaseProducer);
+pub struct Producer(BaseProducer<Refused>);
+
+/// What Kafka did not take.
+#[derive(Default)]
+struct Refused(Mutex<Vec<String>>);
+
+impl ClientContext for Refused {}
+
+impl ProducerContext for Refused {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.0.lock().expect("no thread panicked here").push(error.to_string());
+        }
+    }
+}
 
 /// A record to put.
 #[derive(Debug, Clone, Copy, Default)]
@@ -201,6 +227,8 @@ impl Producer {
     /// If it does not get there.
     pub fn flush(&self) {
         self.0.flush(LONG).expect("Kafka takes the records");
+        let refused = self.0.context().0.lock().expect("no thread panicked here");
+        assert_eq!(*refused, [""; 0], "Kafka refused records");
     }
 
     /// Begins a transaction.

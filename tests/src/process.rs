@@ -25,7 +25,8 @@ wait $pid"#;
 ///
 /// If it is not built.
 pub fn binary() -> PathBuf {
-    let built = || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("target/debug/tidegate");
+    let built =
+        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("target/debug/tidegate");
     let path = std::env::var_os("TIDEGATE_BIN").map_or_else(built, PathBuf::from);
     assert!(path.is_file(), "no {}: run `cargo xtask test`, which builds it", path.display());
     path

@@ -115,7 +115,9 @@ pub async fn upgrade(
 ) -> Result<WebSocketStream<MaybeTlsStream<TcpStream>>, Error> {
     let mut request = crate::bridge::url(address).into_client_request()?;
     for &(name, value) in headers {
-        request.headers_mut().insert(name, HeaderValue::from_str(value).map_err(|error| Error::Http(Box::new(refused(&error))))?);
+        request
+            .headers_mut()
+            .insert(name, HeaderValue::from_str(value).map_err(|error| Error::Http(Box::new(refused(&error))))?);
     }
     Ok(connect_async(request).await?.0)
 }
