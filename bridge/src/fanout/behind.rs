@@ -13,6 +13,9 @@ use crate::feed::catch_up::{History, Part};
 use crate::feed::{Entry, Round};
 use crate::session::{Behind, Reading, SubscriptionState};
 
+/// Entries of the window that one step looks at, so that live rounds need not wait for a long one.
+const SCANNED: u64 = 4_096;
+
 /// What a step of feeding came to.
 enum Step {
     /// There may be more to do at once.
@@ -66,17 +69,17 @@ impl Shard {
             }
         }
         let position = behind.position.clone();
-        let checked = behind.checked;
-        let ahead = position.iter().find(|(p, at)| tail.get(p).is_none_or(|end| *at > end)).map(|(&p, &at)| (p, at));
+        let ahead = |(p, at): &(&i32, &i64)| tail.get(p).is_none_or(|end| *at > end) && !behind.checked.contains(p);
+        let unchecked = position.iter().find(ahead).map(|(&p, &at)| (p, at));
         if position == tail {
             return self.go_live(key, id);
         }
-        let wanted = match (ahead, self.window.gap(topic_key, &position)) {
-            (Some((partition, at)), _) if !checked => Some((partition, at, at)),
-            (_, Some((partition, start))) => Some((partition, position[&partition], start)),
-            _ => None,
+        let wanted = match (unchecked, self.window.gap(topic_key, &position)) {
+            (Some((partition, at)), _) => Some((partition, at, at)),
+            (None, Some((partition, start))) => Some((partition, position[&partition], start)),
+            (None, None) => None,
         };
-        let start = self.window.range(topic_key).start;
+        let start = self.window.seek(topic_key, &position);
         let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
         let Some((partition, from, until)) = wanted else {
             behind.reading = Reading::Window(start);
@@ -105,7 +108,10 @@ impl Shard {
         }
         let mut pending = Pending::default();
         let window = std::mem::replace(&mut self.window, super::window::Window::new(0));
-        while let Some((round, entry)) = window.entry(topic_key, number) {
+        let until = range.end.min(number + SCANNED);
+        while number < until
+            && let Some((round, entry)) = window.entry(topic_key, number)
+        {
             if !self.take(&view, round, entry, &mut position, &mut pending) {
                 break;
             }
@@ -124,9 +130,6 @@ impl Shard {
             (true, true) => Step::Later,
             // A batch that used up the credit leaves it behind, at the end, until there is credit again.
             (true, false) if sent && !self.sessions.get(key).is_some_and(crate::session::Session::may_receive) => {
-                if let Some((_, behind)) = self.behind(key, id) {
-                    behind.reading = Reading::Undecided;
-                }
                 Step::Wait
             }
             (true, false) => self.go_live(key, id),
@@ -237,6 +240,8 @@ impl Shard {
         }
         let moved = Moved { subscription: id, at, recovered: true, reason: MovedReason::Live, gap: None };
         self.say(key, &ServerFrame::Moved(moved));
+        // Views number their batches each for itself: who goes to and fro must not gather deltas without end.
+        self.tell(key, &[id]);
         Step::Wait
     }
 
@@ -254,16 +259,16 @@ impl Shard {
             Ok(History { round, next }) => {
                 behind.unread.retain(|p| *p != asked.partition);
                 if asked.until <= asked.from {
-                    behind.checked = true;
+                    behind.checked.push(asked.partition);
                 } else {
                     behind.reading = Reading::Chunk { round, at: 0, partition: asked.partition, next };
                 }
                 self.hungry.push_back((key, id));
             }
             Err(ReadError::OutOfRange(bounds)) => {
-                let never_stood_there = behind.unread.contains(&asked.partition);
+                // Events of the window may have moved it on since it was said to begin at 0.
+                let never_stood_there = asked.from == 0 && behind.unread.contains(&asked.partition);
                 behind.unread.retain(|p| *p != asked.partition);
-                behind.checked = true;
                 let before = behind.position.clone();
                 behind.position.insert(asked.partition, bounds.earliest);
                 let after = behind.position.clone();

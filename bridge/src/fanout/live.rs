@@ -117,8 +117,9 @@ impl Shard {
             announced: false,
             position,
             unread: Vec::new(),
-            checked: true,
-            reading: Reading::Undecided,
+            checked: Vec::new(),
+            // All that the window holds now was for its live view.
+            reading: Reading::Window(self.window.range(subscription.wants.topic).end),
         };
         subscription.state = SubscriptionState::Behind(Box::new(behind));
         self.leave(view, key, id);
@@ -180,20 +181,29 @@ impl Shard {
         topic.tail.extend(offsets);
         topic.version += 1;
         self.window.open(key, offsets);
-        // Whoever is behind must not take a new partition for one that it has read.
-        let position = if first { topic.tail.clone() } else { offsets.clone() };
-        let mut hungry = Vec::new();
+        let mut readers = Vec::new();
         for (session, state) in &mut self.sessions {
             for subscription in state.subscriptions.iter_mut().filter(|s| s.wants.topic == key) {
                 if let SubscriptionState::Behind(behind) = &mut subscription.state {
-                    for (&partition, &offset) in &position {
+                    // Whoever is behind must not take a new partition for one that it has read.
+                    for (&partition, &offset) in offsets {
                         behind.position.entry(partition).or_insert(offset);
                     }
-                    hungry.push((session, subscription.id));
+                    // The window may begin after where it stands.
+                    if matches!(behind.reading, Reading::Window(_)) {
+                        behind.reading = Reading::Undecided;
+                    }
+                    self.hungry.push_back((session, subscription.id));
                 }
+                readers.push((session, subscription.id));
             }
         }
-        self.hungry.extend(hungry);
+        if first {
+            // Deltas are of the topic's own id: what they are added to must be of the same.
+            for (session, subscription) in readers {
+                self.tell(session, &[subscription]);
+            }
+        }
     }
 
     /// A topic was deleted: whoever reads it goes on with the one that may be made anew.
@@ -211,6 +221,9 @@ impl Shard {
                         behind.position.clear();
                         behind.reading = Reading::Undecided;
                         behind.unread.clear();
+                        behind.checked.clear();
+                        behind.announced = true;
+                        moved.push((session, subscription.id, Joined { view: behind.view, seq: behind.seq }));
                     }
                     SubscriptionState::Live(view) => {
                         if let Some(view) = self.views.get(*view) {

@@ -106,7 +106,10 @@ impl Shard {
     pub(super) fn followed(&mut self, physical: &Arc<str>, key: TopicKey, id: Option<TopicId>, offsets: Offsets) {
         let waiting = self.following.remove(physical).unwrap_or_default();
         if self.topics.get(key).is_none() {
-            let logical = waiting.first().map_or_else(|| Arc::clone(physical), |w| Arc::clone(w.access.topic()));
+            let Some(logical) = waiting.first().map(|w| Arc::clone(w.access.topic())) else {
+                // Whoever wanted it has lost patience.
+                return self.effects.push(Effect::Unfollow(key));
+            };
             let mut topic = Topic::new(Arc::clone(physical), logical);
             topic.id = id;
             topic.idle_since = Some(self.moment.now);
@@ -123,6 +126,11 @@ impl Shard {
     fn admit(&mut self, topic: TopicKey, waiting: Waiting) {
         let Waiting { session: key, request, access, types, from, .. } = waiting;
         let Some(session) = self.sessions.get_mut(key) else { return };
+        // The token may have been renewed meanwhile.
+        if self.rules.policy.subscribe(&session.principal, access.topic()).as_ref() != Ok(&access) {
+            let failed = Failed::new(ErrorCode::Denied, tidegate_gate::Denied.to_string());
+            return self.refuse(key, failed.answering(request));
+        }
         let id = session.subscription_id();
         let wants = ViewKey { topic, access, types };
         let state = SubscriptionState::Opening(from.clone(), self.moment.now);
@@ -140,6 +148,8 @@ impl Shard {
         let (request, wants) = (subscription.request, subscription.wants.clone());
         let Some(topic) = self.topics.get(wants.topic) else { return };
         match from {
+            // What does not exist yet is read from its beginning, whatever the time.
+            From::Time(_) if topic.id.is_none() => self.place(key, id, Offsets::new(), Vec::new(), None),
             From::Latest => {
                 let tail = topic.tail.clone();
                 self.place(key, id, tail, Vec::new(), None);
@@ -163,7 +173,13 @@ impl Shard {
                         Failed::new(ErrorCode::InvalidCursor, "the cursor is not one of this topic and tenant");
                     return self.refuse(key, failed.answering(request));
                 };
-                if topic.id.is_some_and(|id| id != cursor.topic_id) {
+                if cursor.topic_id == TopicId::default() {
+                    // Sealed before there was such a topic: nothing of it was missed.
+                    let unread: Vec<i32> = topic.tail.keys().copied().collect();
+                    let position = unread.iter().map(|&partition| (partition, 0)).collect();
+                    return self.place(key, id, position, unread, Some(true));
+                }
+                if topic.id != Some(cursor.topic_id) {
                     // Another topic under the same name: all of it is new.
                     let unread: Vec<i32> = topic.tail.keys().copied().collect();
                     let position = unread.iter().map(|&partition| (partition, 0)).collect();
@@ -180,6 +196,11 @@ impl Shard {
         let request = subscription.request;
         if !matches!(subscription.state, SubscriptionState::Opening(..)) {
             return;
+        }
+        // Of a topic that was deleted meanwhile the answer says nothing.
+        let exists = self.topics.get(subscription.wants.topic).is_some_and(|topic| topic.id.is_some());
+        if !exists {
+            return self.place(key, id, Offsets::new(), Vec::new(), None);
         }
         match outcome {
             Ok(position) => self.place(key, id, position, Vec::new(), None),
@@ -205,7 +226,8 @@ impl Shard {
             (SubscriptionState::Live(view), at)
         } else {
             let reading = Reading::Undecided;
-            let behind = Behind { view: private, seq: 0, announced: true, position, unread, checked: at_tail, reading };
+            let checked = Vec::new();
+            let behind = Behind { view: private, seq: 0, announced: true, position, unread, checked, reading };
             self.hungry.push_back((key, id));
             (SubscriptionState::Behind(Box::new(behind)), Joined { view: private, seq: 0 })
         };
@@ -302,10 +324,10 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let policy = &self.rules.policy;
         let principal = &session.principal;
-        let keeps = |s: &&Subscription| {
+        let loses = |s: &&Subscription| {
             policy.subscribe(principal, s.wants.access.topic()).ok().as_ref() != Some(&s.wants.access)
         };
-        let mut lost: Vec<u32> = session.subscriptions.iter().filter(keeps).map(|s| s.id).collect();
+        let mut lost: Vec<u32> = session.subscriptions.iter().filter(loses).map(|s| s.id).collect();
         let observe = policy.observe(principal);
         match observe {
             Some(observe) => session.ledgers.iter_mut().for_each(|ledger| ledger.observe = observe.clone()),

@@ -28,6 +28,8 @@ struct TopicWindow {
     first: u64,
     /// From these offsets on the window holds everything.
     start: Offsets,
+    /// Of each partition: (offset, number) of its first entry in each round that has one.
+    marks: HashMap<i32, VecDeque<(i64, u64)>>,
 }
 
 impl Window {
@@ -48,9 +50,13 @@ impl Window {
 
     /// Keeps a round.
     pub fn keep(&mut self, round: Arc<Round>) {
+        if round.entries.is_empty() {
+            return;
+        }
         let number = self.first_round + self.rounds.len() as u64;
         for (index, entry) in round.entries.iter().enumerate() {
             if let Some(topic) = self.topics.get_mut(&entry.topic) {
+                topic.mark(entry, number);
                 topic.entries.push_back((number, index as u32));
             }
         }
@@ -71,6 +77,10 @@ impl Window {
                 topic.entries.pop_front();
                 topic.first += 1;
                 topic.start.insert(entry.partition, entry.offset + 1);
+                let marks = topic.marks.entry(entry.partition).or_default();
+                while marks.front().is_some_and(|(_, number)| *number < topic.first) {
+                    marks.pop_front();
+                }
             }
         }
     }
@@ -91,6 +101,19 @@ impl Window {
         self.topics.get(&topic).map_or(0..0, |t| t.first..t.first + t.entries.len() as u64)
     }
 
+    /// Number of an entry before which there is none at or after `position`.
+    pub fn seek(&self, topic: TopicKey, position: &Offsets) -> u64 {
+        let Some(topic) = self.topics.get(&topic) else { return 0 };
+        let end = topic.first + topic.entries.len() as u64;
+        let first = |(partition, marks): (&i32, &VecDeque<(i64, u64)>)| {
+            let Some(at) = position.get(partition) else { return topic.first };
+            // The last round that begins at or before the position may hold it.
+            let after = marks.partition_point(|(offset, _)| offset <= at);
+            after.checked_sub(1).map_or(topic.first, |mark| marks[mark].1.max(topic.first))
+        };
+        topic.marks.iter().filter(|(_, marks)| !marks.is_empty()).map(first).min().unwrap_or(end)
+    }
+
     /// An entry by its number.
     pub fn entry(&self, topic: TopicKey, number: u64) -> Option<(&Round, &Entry)> {
         let topic = self.topics.get(&topic)?;
@@ -102,6 +125,18 @@ impl Window {
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+impl TopicWindow {
+    /// Remembers where a partition's entries begin in the round of this number, if this is the first of them.
+    fn mark(&mut self, entry: &Entry, round: u64) {
+        let marks = self.marks.entry(entry.partition).or_default();
+        let number = self.first + self.entries.len() as u64;
+        let known = marks.back().and_then(|(_, at)| self.entries.get((at - self.first) as usize));
+        if known.is_none_or(|(known, _)| *known != round) {
+            marks.push_back((entry.offset, number));
+        }
     }
 }
 

@@ -91,8 +91,8 @@ pub struct Behind {
     pub position: Offsets,
     /// Partitions at whose position the reader never stood, so that a gap before the earliest record is none.
     pub unread: Vec<i32>,
-    /// No position lies beyond the end of the log.
-    pub checked: bool,
+    /// Partitions whose position, though the feed has not come so far, lies on the log.
+    pub checked: Vec<i32>,
     /// Where the next event comes from.
     pub reading: Reading,
 }

@@ -1,0 +1,174 @@
+//! A log to compare with: topics with partitions, gaps between offsets, retention, deletion.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tidegate_log::{Bounds, Offsets, ReadError, TopicId, TopicKey};
+use tidegate_protocol::frame::Entry;
+
+use crate::feed::Round;
+
+/// Draws numbers; the same ones for the same seed.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// Below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 11) % bound.max(1) as u64) as usize
+    }
+
+    /// Once in `times`.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+}
+
+/// An event on the log.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Unique among all events of all topics.
+    pub number: u64,
+    pub topic: String,
+    pub life: u32,
+    pub partition: i32,
+    pub offset: i64,
+    pub tenant: &'static str,
+    pub event_type: String,
+    pub size: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Partition {
+    pub earliest: i64,
+    pub end: i64,
+    /// All that ever was there, also what retention has taken.
+    pub events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Topic {
+    /// Which life of the topic; 0 is none yet.
+    pub life: u32,
+    pub exists: bool,
+    pub partitions: Vec<Partition>,
+}
+
+#[derive(Debug, Default)]
+pub struct Log {
+    pub topics: BTreeMap<String, Topic>,
+    /// Every event there ever was, by number.
+    pub events: HashMap<u64, Event>,
+    next: u64,
+}
+
+pub fn topic_id(name: &str, life: u32) -> TopicId {
+    let mut id = [life as u8; 16];
+    id[0] = 1;
+    id[1] = name.len() as u8;
+    id
+}
+
+impl Log {
+    pub fn create(&mut self, name: &str, partitions: usize) {
+        let topic = self.topics.entry(name.to_owned()).or_default();
+        assert!(!topic.exists);
+        *topic = Topic { life: topic.life + 1, exists: true, partitions: vec![Partition::default(); partitions] };
+    }
+
+    pub fn delete(&mut self, name: &str) {
+        let topic = self.topics.get_mut(name).unwrap();
+        topic.exists = false;
+        topic.partitions.clear();
+    }
+
+    /// Appends an event, after a gap of so many offsets.
+    pub fn append(
+        &mut self,
+        name: &str,
+        partition: usize,
+        tenant: &'static str,
+        event_type: &str,
+        size: usize,
+        gap: i64,
+    ) {
+        let topic = self.topics.get_mut(name).unwrap();
+        let life = topic.life;
+        let count = topic.partitions.len();
+        let Some(at) = topic.partitions.get_mut(partition % count.max(1)) else { return };
+        let offset = at.end + gap;
+        at.end = offset + 1;
+        let event = Event {
+            number: self.next,
+            topic: name.to_owned(),
+            life,
+            partition: (partition % count) as i32,
+            offset,
+            tenant,
+            event_type: event_type.to_owned(),
+            size,
+        };
+        self.next += 1;
+        at.events.push(event.clone());
+        self.events.insert(event.number, event);
+    }
+
+    pub fn retain(&mut self, name: &str, partition: usize, share: usize) {
+        let Some(topic) = self.topics.get_mut(name) else { return };
+        let count = topic.partitions.len();
+        let Some(at) = topic.partitions.get_mut(partition % count.max(1)) else { return };
+        at.earliest += (at.end - at.earliest) * share as i64 / 4;
+    }
+
+    pub fn ends(&self, name: &str) -> Offsets {
+        let Some(topic) = self.topics.get(name) else { return Offsets::new() };
+        topic.partitions.iter().enumerate().map(|(at, partition)| (at as i32, partition.end)).collect()
+    }
+
+    pub fn id(&self, name: &str) -> Option<TopicId> {
+        self.topics.get(name).filter(|topic| topic.exists).map(|topic| topic_id(name, topic.life))
+    }
+
+    pub fn partition(&self, name: &str, partition: i32) -> Option<&Partition> {
+        self.topics.get(name)?.partitions.get(partition as usize)
+    }
+
+    /// Reads as a `Reader` would, at most `most` events.
+    pub fn read(
+        &self,
+        (name, key, partition): (&str, TopicKey, i32),
+        from: i64,
+        until: i64,
+        most: usize,
+    ) -> Result<(Round, i64), ReadError> {
+        let at = self.partition(name, partition).ok_or(ReadError::Unknown)?;
+        if from < at.earliest || from > at.end {
+            return Err(ReadError::OutOfRange(Bounds { earliest: at.earliest, end: at.end }));
+        }
+        let mut round = Round::default();
+        let found = at.events.iter().filter(|event| event.offset >= from && event.offset < until);
+        for (count, event) in found.enumerate() {
+            if count == most {
+                return Ok((round, event.offset));
+            }
+            event.push(key, &mut round);
+        }
+        Ok((round, until.max(from)))
+    }
+}
+
+impl Event {
+    pub fn push(&self, key: TopicKey, round: &mut Round) {
+        round.push((key, self.partition, self.offset), self.tenant, &self.event_type, |out| {
+            let (number, tenant, kind) = (self.number, self.tenant, &self.event_type);
+            let pad = "x".repeat(self.size);
+            let event = format!(r#"{{"id":"{number}","type":"{kind}","data":{{"of":"!{tenant}!","pad":"{pad}"}}}}"#);
+            Entry::write(out, None, &[], &event);
+        });
+    }
+}

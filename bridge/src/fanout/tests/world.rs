@@ -1,0 +1,534 @@
+//! Two nodes' shards over one log, with clients: everything around them is played, in any order that may happen.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tidegate_gate::{Action, Grant, Policy, Positions, Principal, Rate, Tenants, TopicRule};
+use tidegate_log::{Offsets, ReadError, TopicKey};
+use tidegate_protocol::frame::{ClientFrame, From, Limits, Subscribe, Unsubscribe};
+use tidegate_protocol::ledger::Counts;
+
+use super::client::{Client, Row, take_frames};
+use super::model::{Chance, Log};
+use crate::cursor::{MasterKey, Sealer};
+use crate::fanout::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey, Shard};
+use crate::feed::catch_up::History;
+use crate::feed::{PublishForm, Round};
+
+pub const NOW: i64 = 1_800_000_000_000;
+
+thread_local! {
+    /// Whether what happens is told, for whoever looks for a fault.
+    pub static LOUD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+pub fn options(node: u32) -> Options {
+    Options {
+        node: format!("node-{node}").into(),
+        shard: (0, 1),
+        limits: Limits {
+            credit: 262_144,
+            unsettled: 10_000,
+            frame_bytes: 1 << 20,
+            event_bytes: 1 << 20,
+            subscriptions: 8,
+        },
+        outbox_bytes: 1 << 20,
+        heartbeat_interval: 25_000,
+        heartbeat_timeout: 8_000,
+        skew: 30_000,
+        window_bytes: 1 << 20,
+        publish_events: Rate { per_second: 10, burst: 20 },
+        publish_bytes: Rate { per_second: 1 << 20, burst: 1 << 20 },
+    }
+}
+
+/// `orders` is shared by tenants, `audit` is each tenant's own, `news` is public.
+pub fn rules() -> Rules {
+    let topic = |name: &str, physical: &str, public| TopicRule {
+        name: name.into(),
+        physical: physical.parse().unwrap(),
+        public,
+        publishable: !public,
+    };
+    let topics = [
+        topic("orders", "orders", false),
+        topic("audit", "{tenant}.audit", false),
+        topic("news", "news", true),
+        topic("keyed", "keyed", false),
+    ];
+    let grant = |role: &str, allow: &[Action], tenants| Grant {
+        role: role.into(),
+        allow: allow.to_vec(),
+        topics: vec!["*".parse().unwrap()],
+        tenants,
+        positions: if role == "operator" { Positions::Raw } else { Positions::Hidden },
+    };
+    let grants = [
+        grant("reader", &[Action::Subscribe], Tenants::Own),
+        grant("writer", &[Action::Publish], Tenants::Own),
+        grant("replayer", &[Action::Replay], Tenants::Own),
+        grant("observer", &[Action::Observe], Tenants::Own),
+        grant("operator", &[Action::Observe, Action::Publish], Tenants::All),
+    ];
+    let forms = HashMap::from([
+        (Arc::from("orders"), PublishForm::TenantKey { tenant_header: Some("owner".into()) }),
+        (Arc::from("audit"), PublishForm::Plain { tenant_header: None }),
+        (Arc::from("keyed"), PublishForm::KeyIsTenant),
+    ]);
+    Rules { policy: Arc::new(Policy::new(topics, grants)), forms: Arc::new(forms) }
+}
+
+pub fn principal(tenant: &str, subject: &str, roles: &[&str]) -> Principal {
+    Principal {
+        tenant: tenant.into(),
+        subject: subject.into(),
+        roles: roles.iter().map(|role| Arc::from(*role)).collect(),
+        issued_at: None,
+        expires: NOW + 1_000_000_000,
+        ends: NOW + 1_000_030_000,
+        token_id: None,
+        claims: Arc::default(),
+    }
+}
+
+pub fn sealer(incarnation: u8) -> Sealer {
+    Sealer::new(vec![MasterKey::new([7; 32])], [incarnation; 16])
+}
+
+/// Opens a cursor, as no client can.
+pub fn open(token: &str) -> Offsets {
+    sealer(99).open(token).unwrap().offsets
+}
+
+/// One node: a shard, what the feed has told it, what it waits for.
+pub struct Node {
+    pub shard: Shard,
+    keys: BTreeMap<String, TopicKey>,
+    /// The topics that the feed reads: the life it knows of, and how far it came.
+    fed: BTreeMap<String, (u32, Offsets)>,
+    /// What the feed has told and the shard has not taken yet.
+    told: VecDeque<Input>,
+    asked: Vec<Effect>,
+    pub counts: BTreeMap<Row, Counts>,
+}
+
+pub struct World {
+    pub log: Log,
+    pub nodes: Vec<Node>,
+    pub clients: Vec<Client>,
+    pub chance: Chance,
+    pub now: i64,
+    limits: (usize, usize),
+}
+
+pub const WANTS: [(&str, &[(&str, &[&str])]); 5] = [
+    ("acme", &[("orders", &[]), ("news", &[])]),
+    ("acme", &[("orders", &[])]),
+    ("acme", &[("orders", &["order.paid"]), ("audit", &[])]),
+    ("globex", &[("orders", &[]), ("audit", &[])]),
+    ("globex", &[("orders", &["order.created", "order.shipped"]), ("news", &["news.flash"])]),
+];
+
+impl World {
+    pub fn new(seed: u64, credit: u64, unsettled: u64, window_bytes: usize) -> Self {
+        let node = |number: u32| {
+            let mut options = options(number);
+            options.limits.credit = credit;
+            options.limits.unsettled = unsettled;
+            options.window_bytes = window_bytes;
+            Node {
+                shard: Shard::new(options, rules(), sealer(number as u8)),
+                keys: BTreeMap::new(),
+                fed: BTreeMap::new(),
+                told: VecDeque::new(),
+                asked: Vec::new(),
+                counts: BTreeMap::new(),
+            }
+        };
+        let mut log = Log::default();
+        log.create("orders", 2);
+        log.create("news", 1);
+        log.create("acme.audit", 1);
+        Self {
+            log,
+            nodes: vec![node(1), node(2)],
+            clients: WANTS.iter().map(|(tenant, wants)| Client::new(tenant, wants)).collect(),
+            chance: Chance::new(seed),
+            now: NOW,
+            limits: (credit as usize, unsettled as usize),
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now, random: 0.5, entropy: [3; 10] }
+    }
+
+    pub fn input(&mut self, node: usize, input: Input) {
+        if LOUD.get() {
+            println!("node {node} takes {:.300}", format!("{input:?}"));
+        }
+        let moment = self.moment();
+        self.nodes[node].shard.handle(moment, input);
+        self.settle(node);
+    }
+
+    /// Does what a shard wants done, but for what takes time.
+    fn settle(&mut self, at: usize) {
+        for effect in self.nodes[at].shard.take_effects() {
+            let node = &mut self.nodes[at];
+            match effect {
+                Effect::Flush(key) => {
+                    node.shard.flushed(key);
+                    self.receive(at, key);
+                }
+                Effect::Close(key) => self.receive(at, key),
+                Effect::Follow(physical) => {
+                    let next = TopicKey(node.keys.len() as u32);
+                    let key = *node.keys.entry(physical.to_string()).or_insert(next);
+                    let log = &self.log;
+                    let now = || {
+                        let life = log.topics.get(&*physical).filter(|t| t.exists).map_or(0, |t| t.life);
+                        (life, log.ends(&physical))
+                    };
+                    // A topic that is followed already is introduced as it stands with the feed.
+                    let (life, offsets) = node.fed.entry(physical.to_string()).or_insert_with(now).clone();
+                    let id = (!offsets.is_empty()).then(|| super::model::topic_id(&physical, life));
+                    node.told.push_back(Input::Followed { physical, topic: key, id, offsets });
+                }
+                Effect::Unfollow(topic) => {
+                    let name = node.keys.iter().find(|(_, key)| **key == topic).map(|(name, _)| name.clone()).unwrap();
+                    node.fed.remove(&name);
+                }
+                effect @ (Effect::Read(_) | Effect::FindTime(..)) => node.asked.push(effect),
+                Effect::Append(..) | Effect::Verify(..) => panic!("nobody publishes here"),
+            }
+        }
+    }
+
+    /// What stands in a session's outbox reaches its client's socket.
+    fn receive(&mut self, at: usize, key: SessionKey) {
+        let Some(client) = self.clients.iter_mut().find(|c| c.node == at && c.key == Some(key)) else { return };
+        let before = client.wire.frames.len();
+        take_frames(&client.outbox, &mut client.wire);
+        for index in before..client.wire.frames.len() {
+            let (text, bytes) = (client.wire.frames[index].text.clone(), client.wire.frames[index].bytes);
+            if !text.starts_with(r#"{"batch""#) {
+                continue;
+            }
+            let first = super::client::numbers_of(&text)[0];
+            let physical = &self.log.events[&first].topic;
+            let topic = physical.rsplit('.').next().unwrap().to_owned();
+            for row in client.note_sent(&self.log, &topic, &text, bytes, self.limits) {
+                self.nodes[at].counts.entry(row).or_default().sent += 1;
+            }
+        }
+    }
+
+    pub fn connect(&mut self, client: usize, node: usize) {
+        if self.clients[client].key.is_some() {
+            return;
+        }
+        let moment = self.moment();
+        let at = &mut self.clients[client];
+        at.node = node;
+        at.outbox = Rc::new(RefCell::default());
+        let principal = principal(at.tenant, &format!("user-{client}"), &["reader", "replayer"]);
+        let outbox = Rc::clone(&at.outbox);
+        let newcomer = Newcomer { id: "s".into(), principal, client: format!("client-{client}").into(), outbox };
+        let key = self.nodes[node].shard.open(moment, newcomer);
+        self.clients[client].key = Some(key);
+        self.settle(node);
+        for reader in 0..self.clients[client].readers.len() {
+            self.subscribe(client, reader);
+        }
+    }
+
+    fn subscribe(&mut self, client: usize, reader: usize) {
+        let at = &mut self.clients[client];
+        at.next_request += 1;
+        let request = at.next_request;
+        let of = &mut at.readers[reader];
+        of.request = request;
+        let first = of.cursors.is_empty();
+        let from = if first {
+            match self.chance.below(3) {
+                0 => From::Earliest,
+                1 => From::Time(NOW),
+                _ => From::Latest,
+            }
+        } else {
+            From::Cursor(of.cursors.clone())
+        };
+        of.resuming = !first;
+        of.refused = false;
+        of.earliest = from == From::Earliest;
+        let (topic, types) = (of.topic.clone(), of.types.clone());
+        let (node, key) = (at.node, at.key.unwrap());
+        let subscribe = Subscribe { id: request, topic, types, consumer: None, from, group_by: Vec::new() };
+        self.input(node, Input::Frame(key, ClientFrame::Subscribe(subscribe)));
+    }
+
+    /// Ends one subscription and begins it again from its cursor.
+    pub fn resubscribe(&mut self, client: usize, reader: usize) {
+        self.read(client, usize::MAX);
+        let at = &mut self.clients[client];
+        let (Some(key), node) = (at.key, at.node) else { return };
+        let reader = reader % at.readers.len();
+        let Some(subscription) = at.readers[reader].id else { return };
+        at.next_request += 1;
+        let frame = ClientFrame::Unsubscribe(Unsubscribe { id: at.next_request, subscription });
+        self.input(node, Input::Frame(key, frame));
+        // Batches that crossed with it are dispatched too.
+        self.read(client, usize::MAX);
+        if self.clients[client].key.is_none() {
+            return;
+        }
+        self.clients[client].readers[reader].id = None;
+        self.subscribe(client, reader);
+    }
+
+    pub fn disconnect(&mut self, client: usize) {
+        let at = &self.clients[client];
+        let (Some(key), node) = (at.key, at.node) else { return };
+        self.input(node, Input::Gone(key));
+        self.ended(client);
+    }
+
+    fn ended(&mut self, client: usize) {
+        let node = self.clients[client].node;
+        self.clients[client].end(&mut self.nodes[node].counts);
+    }
+
+    /// The feed reads so many events, or (sometimes) only tells how far it came.
+    pub fn feed(&mut self, at: usize, most: usize) {
+        let Self { log, nodes, chance, .. } = self;
+        let Node { keys, fed, told, .. } = &mut nodes[at];
+        let mut round = Round::default();
+        let mut left = most;
+        for (name, (life, offsets)) in fed.iter_mut() {
+            let Some(topic) = log.topics.get(name).filter(|topic| topic.exists) else { continue };
+            if topic.life != *life {
+                continue;
+            }
+            let key = keys[name];
+            for (number, partition) in topic.partitions.iter().enumerate() {
+                let Some(position) = offsets.get_mut(&(number as i32)) else { continue };
+                let mut next = *position;
+                // The feed is never overtaken by retention here: it has prefetched what it reads.
+                for event in partition.events.iter().filter(|e| e.offset >= next) {
+                    if left == 0 {
+                        break;
+                    }
+                    left -= 1;
+                    event.push(key, &mut round);
+                    *position = event.offset + 1;
+                    round.reach(key, number as i32, *position);
+                }
+                next = *position;
+                if left > 0 && partition.end > next && chance.once_in(2) {
+                    *position = partition.end;
+                    round.reach(key, number as i32, *position);
+                }
+            }
+        }
+        if !round.is_empty() {
+            told.push_back(Input::Round(Arc::new(round)));
+        }
+    }
+
+    /// The feed finds new partitions and topics made anew.
+    pub fn discover(&mut self, at: usize) {
+        let Self { log, nodes, .. } = self;
+        let Node { keys, fed, told, .. } = &mut nodes[at];
+        for (name, (life, offsets)) in fed.iter_mut() {
+            let Some(topic) = log.topics.get(name).filter(|topic| topic.exists) else { continue };
+            *life = topic.life;
+            let new = (0..topic.partitions.len() as i32).filter(|partition| !offsets.contains_key(partition));
+            // New ones are read from their beginning.
+            let new: Offsets = new.map(|p| (p, topic.partitions[p as usize].earliest)).collect();
+            if !new.is_empty() {
+                offsets.extend(&new);
+                let id = log.id(name).unwrap();
+                told.push_back(Input::TopicOpened { topic: keys[name], id, offsets: new });
+            }
+        }
+    }
+
+    /// The shard takes what the feed has told it.
+    pub fn take(&mut self, at: usize, most: usize) {
+        for _ in 0..most {
+            let Some(input) = self.nodes[at].told.pop_front() else { return };
+            self.input(at, input);
+        }
+    }
+
+    /// A topic is deleted: every feed sees it after what it has read.
+    pub fn delete(&mut self, name: &str) {
+        if !self.log.topics.get(name).is_some_and(|topic| topic.exists) {
+            return;
+        }
+        self.log.delete(name);
+        for at in 0..self.nodes.len() {
+            let node = &mut self.nodes[at];
+            if let Some((_, offsets)) = node.fed.get_mut(name) {
+                offsets.clear();
+                let key = node.keys[name];
+                node.told.push_back(Input::TopicClosed(key));
+            }
+            self.take(at, usize::MAX);
+        }
+    }
+
+    /// One of the questions that were asked is answered.
+    pub fn answer(&mut self, at: usize) {
+        let count = self.nodes[at].asked.len();
+        if count == 0 {
+            return;
+        }
+        let asked = self.nodes[at].asked.swap_remove(self.chance.below(count));
+        let input = match asked {
+            Effect::Read(key) if self.chance.once_in(12) => Input::History(key, Err(ReadError::Unknown)),
+            Effect::Read(key) => {
+                let part = &key.part;
+                let most = 1 + self.chance.below(12);
+                let place = (&*part.physical, part.topic, part.partition);
+                let read = self.log.read(place, part.from, part.until, most);
+                let read = read.map(|(round, next)| History { round: Arc::new(round), next });
+                Input::History(key, read)
+            }
+            Effect::FindTime(session, subscription, physical, _) => {
+                let ends = self.log.ends(&physical);
+                let chance = &mut self.chance;
+                let log = &self.log;
+                let found = ends.iter().map(|(&p, &end)| {
+                    let earliest = log.partition(&physical, p).unwrap().earliest;
+                    (p, earliest + chance.below((end - earliest) as usize + 1) as i64)
+                });
+                let found = found.collect();
+                Input::OffsetsAt(session, subscription, Ok(found))
+            }
+            _ => unreachable!(),
+        };
+        self.input(at, input);
+    }
+
+    pub fn turns(&mut self, at: usize, turns: usize) {
+        self.nodes[at].shard.feed(turns);
+        self.settle(at);
+    }
+
+    pub fn tick(&mut self, passed: i64) {
+        self.now += passed;
+        for at in 0..self.nodes.len() {
+            let moment = self.moment();
+            self.nodes[at].shard.tick(moment);
+            self.settle(at);
+        }
+        for client in 0..self.clients.len() {
+            self.check_closed(client);
+        }
+    }
+
+    fn check_closed(&mut self, client: usize) {
+        if self.clients[client].wire.closed.is_some() {
+            self.ended(client);
+        }
+    }
+
+    /// A client reads so many frames, and answers pings.
+    pub fn read(&mut self, client: usize, most: usize) {
+        for _ in 0..most {
+            let Some(pong) = self.clients[client].read(&self.log) else { return };
+            if pong && let (Some(key), node) = (self.clients[client].key, self.clients[client].node) {
+                self.input(node, Input::Frame(key, ClientFrame::Pong));
+            }
+        }
+    }
+
+    pub fn report(&mut self, client: usize, whole: bool) {
+        let at = &mut self.clients[client];
+        let (Some(key), node) = (at.key, at.node) else { return };
+        if let Some(report) = at.report(&mut self.chance, whole, &mut self.nodes[node].counts) {
+            self.input(node, Input::Frame(key, ClientFrame::Report(report)));
+            let wire = &self.clients[client].wire;
+            let last = wire.frames.back().map(|frame| &frame.text);
+            assert!(wire.closed.is_none(), "a valid report was refused: {last:?}");
+        }
+    }
+
+    /// The ledger says what the clients know, and balances.
+    pub fn check_ledger(&self) {
+        for (at, node) in self.nodes.iter().enumerate() {
+            let mut expected = node.counts.clone();
+            for client in self.clients.iter().filter(|c| c.node == at && c.key.is_some()) {
+                client.in_flight(&mut expected);
+            }
+            let mut found: BTreeMap<Row, Counts> = BTreeMap::new();
+            for (key, counts) in node.shard.snapshot().rows {
+                assert_eq!(counts.law_1(), Ok(()), "{key:?}");
+                let row = (key.tenant.to_string(), key.topic.to_string(), key.event_type.to_string());
+                assert!(found.insert(row, counts).is_none(), "{key:?} twice");
+            }
+            found.retain(|_, counts| *counts != Counts::default());
+            expected.retain(|_, counts| *counts != Counts::default());
+            assert_eq!(found, expected, "node {at}");
+        }
+    }
+
+    /// Lets everything come to rest, and checks that every reader has everything.
+    pub fn rest(&mut self) {
+        for name in ["orders", "news", "acme.audit"] {
+            if !self.log.topics[name].exists {
+                self.log.create(name, 2);
+            }
+        }
+        for client in 0..self.clients.len() {
+            if self.clients[client].readers.iter().any(|reader| reader.refused) {
+                self.disconnect(client);
+            }
+            let node = self.chance.below(2);
+            self.connect(client, node);
+        }
+        let mut quiet = 0;
+        for _ in 0..3_000 {
+            let before: u64 = self.clients.iter().flat_map(|c| &c.readers).map(|r| r.received).sum();
+            for at in 0..self.nodes.len() {
+                self.discover(at);
+                self.feed(at, 1_000);
+                self.take(at, usize::MAX);
+                self.answer(at);
+                self.turns(at, 100);
+            }
+            for client in 0..self.clients.len() {
+                self.read(client, usize::MAX);
+                self.report(client, true);
+                for reader in 0..self.clients[client].readers.len() {
+                    if self.clients[client].readers[reader].refused {
+                        self.subscribe(client, reader);
+                    }
+                }
+            }
+            self.tick(10);
+            let after: u64 = self.clients.iter().flat_map(|c| &c.readers).map(|r| r.received).sum();
+            let waits = self.nodes.iter().any(|node| !node.asked.is_empty() || node.shard.is_hungry());
+            quiet = if before == after && !waits { quiet + 1 } else { 0 };
+            if quiet == 20 {
+                break;
+            }
+        }
+        assert_eq!(quiet, 20, "it never comes to rest");
+        for client in &self.clients {
+            for reader in &client.readers {
+                assert!(reader.id.is_some(), "{} {:?} was never answered", client.tenant, reader.topic);
+                reader.check_complete(&self.log, &client.physical(&reader.topic), client.tenant);
+            }
+        }
+        let sessions = self.nodes.iter().flat_map(|node| node.shard.snapshot().sessions.into_values());
+        let paused_or_behind: u64 = sessions.map(|of| of.paused + of.behind).sum();
+        assert_eq!(paused_or_behind, 0, "all are live at rest");
+        self.check_ledger();
+    }
+}
