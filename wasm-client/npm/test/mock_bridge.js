@@ -105,7 +105,7 @@ export class MockBridge {
       },
       publish: ({ id, topic, key, event }) => {
         if (!event.type) {
-          const error = { id, code: "invalid_event", message: "type is missing", retryable: false, pointer: "/type" };
+          const error = { id, code: "invalid_event", message: "type is missing", retryable: false, pointer: "/publish/event/type" };
           return send({ error });
         }
         if (topic === "blackhole") return socket.terminate();

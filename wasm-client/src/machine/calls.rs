@@ -73,7 +73,13 @@ impl Calls {
     pub(super) fn failed(&mut self, effects: &mut Effects, id: u32, problem: &Problem) -> bool {
         let ours = self.take(id);
         if ours {
-            refuse(effects, id, problem.clone());
+            let mut problem = problem.clone();
+            // The bridge points into the frame, of which the publisher knows only the event.
+            let in_event = problem.pointer.as_deref().and_then(|pointer| pointer.strip_prefix("/publish/event"));
+            if let Some(pointer) = in_event {
+                problem.pointer = Some(pointer.to_owned());
+            }
+            refuse(effects, id, problem);
         }
         ours
     }

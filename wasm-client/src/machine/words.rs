@@ -225,7 +225,7 @@ pub struct Problem {
     pub message: Cow<'static, str>,
     /// Whether the same can succeed later.
     pub retryable: bool,
-    /// JSON pointer to what is wrong.
+    /// JSON pointer to what is wrong: for a publish within the event, else within the frame.
     pub pointer: Option<String>,
 }
 

@@ -74,3 +74,17 @@ fn waiting_ones_are_bounded() {
     let late = publish(&mut bench, "{}");
     assert_eq!(outcome(&bench, late), Some(Err("closed".into())));
 }
+
+#[test]
+fn what_is_wrong_is_pointed_to_in_the_event() {
+    let mut bench = Bench::open();
+    let call = publish(&mut bench, "{}");
+    let pointer = Some("/publish/event/type".into());
+    let failed = Failed { id: Some(call.0), pointer, ..Failed::new(ErrorCode::InvalidEvent, "no") };
+    bench.frame(ServerFrame::Error(failed));
+    let pointer = bench.effects.iter().find_map(|effect| match effect {
+        Effect::Published { result: Err(problem), .. } => problem.pointer.as_deref(),
+        _ => None,
+    });
+    assert_eq!(pointer, Some("/type"));
+}
