@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own commands. `cargo xtask help` lists them.
 
 mod assets;
+mod bench;
 mod checksum;
 mod dev;
 mod package;
@@ -28,6 +29,8 @@ enum Task {
     Assets,
     /// Builds the npm package into target/npm.
     Package,
+    /// Measures the bridge beside what it is compared with: CPU, latency, memory, size.
+    Bench(bench::Options),
     /// Checks the rules of this tree that compilers don't: import walls, file heads, documents.
     Tidy,
     /// Runs the property tests with many more cases, and the end-to-end tests again and again.
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
             tools::ensure(&[tools::Tool::Wasm, tools::Tool::Node])?;
             package::package(&root).map(|()| true)
         }
+        // Says itself what is not reached.
+        Task::Bench(options) => bench::run(&options),
         Task::Tidy => tidy::run().map(|()| true),
         Task::Soak(options) => soak::run(&options),
     });

@@ -1,0 +1,288 @@
+//! One session as the load sees it: a socket, frames taken apart with as little work as possible, reports.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use memchr::memmem::{self, Finder};
+
+use crate::event::{SENT, now_ns, sent_at};
+use crate::report::Unreported;
+
+/// What a session does with what it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Speaks `tidegate.v1`.
+    Tidegate,
+    /// Only reads frames, each one event.
+    Bare,
+}
+
+/// A session.
+pub(crate) struct Connection {
+    pub(crate) socket: mio::net::TcpStream,
+    kind: Kind,
+    /// The beginning of a frame whose rest has not come.
+    rest: Vec<u8>,
+    pub(crate) unreported: Unreported,
+    pub(crate) closed: bool,
+}
+
+/// What all sessions together received.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) entries: u64,
+    pub(crate) frames: u64,
+    pub(crate) pings: u64,
+    /// Nanoseconds from the producer's clock to here.
+    pub(crate) latency: hdrhistogram::Histogram<u64>,
+    pub(crate) measuring: bool,
+}
+
+impl Received {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let latency = hdrhistogram::Histogram::new_with_bounds(1000, 60_000_000_000, 3)?;
+        Ok(Self { entries: 0, frames: 0, pings: 0, latency, measuring: false })
+    }
+}
+
+impl Connection {
+    /// A socket that only reads.
+    pub(crate) fn bare(address: SocketAddr) -> anyhow::Result<Self> {
+        Self::over(TcpStream::connect(address)?, Kind::Bare, Vec::new())
+    }
+
+    /// A session with one subscription, answered.
+    pub(crate) fn open(address: SocketAddr, token: &str, client: usize, topic: &str) -> anyhow::Result<Self> {
+        let mut socket = TcpStream::connect(address)?;
+        let request = format!(
+            "GET /v1/ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGlkZWdhdGUgYmVuY2g0Ng==\r\n\
+             Sec-WebSocket-Protocol: tidegate.v1\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes())?;
+        let mut rest = Vec::new();
+        let end = more_until(&mut socket, &mut rest, |rest| memmem::find(rest, b"\r\n\r\n"))?;
+        ensure!(rest.starts_with(b"HTTP/1.1 101"), "no upgrade: {}", String::from_utf8_lossy(&rest));
+        rest.drain(..end + 4);
+        let hello = format!(r#"{{"hello":{{"token":"{token}","client":"bench-{client}"}}}}"#);
+        let subscribe = format!(r#"{{"subscribe":{{"id":1,"topic":"{topic}"}}}}"#);
+        let mut said = masked(&hello);
+        said.extend_from_slice(&masked(&subscribe));
+        socket.write_all(&said)?;
+        loop {
+            let (from, to) = more_until(&mut socket, &mut rest, frame)?;
+            let text = &rest[from..to];
+            let known = |name: &str| text.starts_with(format!("{{\"{name}\"").as_bytes());
+            ensure!(known("welcome") || known("subscribed") || known("state"), "{}", String::from_utf8_lossy(text));
+            let done = known("subscribed");
+            rest.drain(..to);
+            if done {
+                return Self::over(socket, Kind::Tidegate, rest);
+            }
+        }
+    }
+
+    fn over(socket: TcpStream, kind: Kind, rest: Vec<u8>) -> anyhow::Result<Self> {
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let socket = mio::net::TcpStream::from_std(socket);
+        Ok(Self { socket, kind, rest, unreported: Unreported::default(), closed: false })
+    }
+
+    /// Reads all there is. `true` if the second began after which a report is due.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], received: &mut Received) -> anyhow::Result<bool> {
+        let mut began = false;
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => {
+                    self.closed = true;
+                    return Ok(began);
+                }
+                Ok(count) => {
+                    began |= self.take(&buffer[..count], received)?;
+                    // The readiness is told by its edge: what fills the buffer may not be all.
+                    if count < buffer.len() {
+                        return Ok(began);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(began),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Sends the report of what was received.
+    pub(crate) fn report(&mut self) -> anyhow::Result<()> {
+        let mut text = String::new();
+        self.unreported.take(&mut text);
+        if text.is_empty() { Ok(()) } else { self.say(&text) }
+    }
+
+    fn take(&mut self, bytes: &[u8], received: &mut Received) -> anyhow::Result<bool> {
+        if self.rest.is_empty() {
+            let (taken, began) = self.frames(bytes, received)?;
+            self.rest.extend_from_slice(&bytes[taken..]);
+            return Ok(began);
+        }
+        let mut whole = std::mem::take(&mut self.rest);
+        whole.extend_from_slice(bytes);
+        let (taken, began) = self.frames(&whole, received)?;
+        whole.drain(..taken);
+        self.rest = if whole.is_empty() { Vec::new() } else { whole };
+        Ok(began)
+    }
+
+    fn frames(&mut self, bytes: &[u8], received: &mut Received) -> anyhow::Result<(usize, bool)> {
+        let (mut at, mut began) = (0, false);
+        while let Some((from, to)) = frame(&bytes[at..]) {
+            ensure!(bytes[at] == 0x81, "a frame that is no text: {:#x}: {:?}", bytes[at], &bytes[at..at + to]);
+            began |= self.text(&bytes[at + from..at + to], to, received)?;
+            at += to;
+        }
+        Ok((at, began))
+    }
+
+    fn text(&mut self, text: &[u8], size: usize, received: &mut Received) -> anyhow::Result<bool> {
+        if self.kind == Kind::Bare {
+            entries(text, received);
+            received.frames += 1;
+            return Ok(false);
+        }
+        if text.starts_with(b"{\"batch\"") {
+            let view = number(text, b"\"view\":").context("a batch without a view")?;
+            let seq = number(text, b"\"seq\":").context("a batch without a number")?;
+            let entries = entries(text, received);
+            received.frames += 1;
+            if self.unreported.is_of_other(view) {
+                self.report()?;
+            }
+            return Ok(self.unreported.batch(Instant::now(), view, seq, entries, size));
+        }
+        if text.starts_with(b"{\"ping\"") {
+            received.pings += 1;
+            self.say(r#"{"pong":{}}"#)?;
+            return Ok(false);
+        }
+        if text.starts_with(b"{\"moved\"") {
+            return Ok(false);
+        }
+        bail!("{}", String::from_utf8_lossy(text))
+    }
+
+    fn say(&mut self, text: &str) -> anyhow::Result<()> {
+        let bytes = masked(text);
+        let written = self.socket.write(&bytes).context("the server does not read")?;
+        ensure!(written == bytes.len(), "the server does not read");
+        Ok(())
+    }
+}
+
+/// Counts the events of a frame and notes how old they are.
+fn entries(text: &[u8], received: &mut Received) -> u32 {
+    thread_local! {
+        static FINDER: Finder<'static> = Finder::new(SENT);
+    }
+    let mut count = 0;
+    let now = if received.measuring { now_ns() } else { 0 };
+    FINDER.with(|finder| {
+        for at in finder.find_iter(text) {
+            count += 1;
+            if received.measuring {
+                let age = now.saturating_sub(sent_at(&text[at + SENT.len()..]));
+                received.latency.saturating_record(age);
+            }
+        }
+    });
+    received.entries += u64::from(count);
+    count
+}
+
+/// The number behind a name near the beginning of a frame.
+fn number(text: &[u8], name: &[u8]) -> Option<u64> {
+    let head = &text[..text.len().min(64)];
+    memmem::find(head, name).map(|at| sent_at(&text[at + name.len()..]))
+}
+
+/// Where the payload of the first frame lies, if all of it is there.
+fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (from, length) = match *bytes.get(1)? {
+        126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize),
+        length => (2, usize::from(length)),
+    };
+    (bytes.len() >= from + length).then_some((from, from + length))
+}
+
+/// Reads until `found` finds what it looks for.
+fn more_until<T>(socket: &mut TcpStream, rest: &mut Vec<u8>, found: impl Fn(&[u8]) -> Option<T>) -> anyhow::Result<T> {
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(found) = found(rest) {
+            return Ok(found);
+        }
+        let count = socket.read(&mut buffer)?;
+        ensure!(count > 0, "closed by the server: {}", String::from_utf8_lossy(rest));
+        rest.extend_from_slice(&buffer[..count]);
+    }
+}
+
+/// Writes the length of a frame, behind its first byte.
+pub(crate) fn header(out: &mut Vec<u8>, length: usize, masked: bool) {
+    let mask = if masked { 0x80 } else { 0 };
+    match length {
+        0..=125 => out.push(mask + length as u8),
+        126..=0xFFFF => {
+            out.push(mask + 126);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(mask + 127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
+/// A text frame from a client.
+fn masked(text: &str) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+    let mut out = Vec::with_capacity(text.len() + 14);
+    out.push(0x81);
+    header(&mut out, text.len(), true);
+    out.extend_from_slice(&MASK);
+    out.extend(text.bytes().enumerate().map(|(at, byte)| byte ^ MASK[at % 4]));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_found_when_they_are_whole() {
+        let mut bytes = vec![0x81];
+        header(&mut bytes, 300, false);
+        assert_eq!(frame(&bytes), None);
+        bytes.resize(304, b'x');
+        assert_eq!(frame(&bytes), Some((4, 304)));
+        assert_eq!(frame(b"\x81\x02hi"), Some((2, 4)));
+    }
+
+    #[test]
+    fn events_are_counted_and_numbers_read() {
+        let mut received = Received::new().expect("bounds");
+        received.measuring = true;
+        let text = br#"{"batch":{"view":12,"seq":345,"entries":[{"sent":1},{"sent":2}],"cursor":""}}"#;
+        assert_eq!(entries(text, &mut received), 2);
+        assert_eq!((number(text, b"\"view\":"), number(text, b"\"seq\":")), (Some(12), Some(345)));
+        assert_eq!(received.latency.len(), 2);
+    }
+
+    #[test]
+    fn a_client_masks() {
+        let bytes = masked("hi");
+        assert_eq!(bytes[..2], [0x81, 0x82]);
+        assert_eq!([bytes[6] ^ bytes[2], bytes[7] ^ bytes[3]], *b"hi");
+    }
+}

@@ -1,0 +1,134 @@
+//! Events as a backend writes them: ids, types, keys and times vary, and each says when it was sent.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The tenant of all events and sessions.
+pub(crate) const TENANT: &str = "acme";
+
+/// What stands before the time of sending, once in each event.
+pub(crate) const SENT: &[u8] = b"\"sent\":";
+
+const TYPES: [&str; 8] = [
+    "order.created",
+    "order.paid",
+    "order.packed",
+    "order.shipped",
+    "order.delivered",
+    "order.returned",
+    "cart.changed",
+    "stock.counted",
+];
+
+/// Nanoseconds since the epoch, on the machine's one clock.
+pub(crate) fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// Makes events, one after the other.
+pub(crate) struct Events {
+    number: u64,
+    random: u64,
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self { number: 0, random: now_ns() | 1 }
+    }
+
+    /// The next event's key and envelope, sent now.
+    pub(crate) fn next(&mut self) -> (String, String) {
+        self.number += 1;
+        let at = now_ns();
+        let order = 1000 + self.draw() % 9000;
+        let event_type = TYPES[(self.draw() % 8) as usize];
+        let id = self.uuid(at / 1_000_000);
+        let (seconds, millis) = (at / 1_000_000_000 % 60, at / 1_000_000 % 1000);
+        // The day does not matter, the length does.
+        let time = format!("2026-11-21T12:00:{seconds:02}.{millis:03}Z");
+        let envelope = format!(
+            r#"{{"version":"1.0","id":"{id}","type":"{event_type}","correlation_id":"{id}","timestamp":"{time}","tenant_id":"{TENANT}","data":{{"order":{order},"sent":{at}}}}}"#
+        );
+        (format!("order/{order}"), envelope)
+    }
+
+    fn uuid(&mut self, millis: u64) -> String {
+        let (a, b) = (self.draw(), self.draw());
+        let time = format!("{millis:012x}");
+        format!(
+            "{}-{}-7{:03x}-{:04x}-{:012x}",
+            &time[..8],
+            &time[8..],
+            a & 0xFFF,
+            0x8000 | (b >> 48 & 0x3FFF),
+            b & 0xFFFF_FFFF_FFFF
+        )
+    }
+
+    /// xorshift64: enough to make ids differ.
+    fn draw(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
+
+/// Says when the next event is due, at a steady pace.
+pub(crate) struct Pace {
+    began: Instant,
+    rate: f64,
+    sent: u64,
+}
+
+impl Pace {
+    pub(crate) fn new(rate: f64) -> Self {
+        Self { began: Instant::now(), rate, sent: 0 }
+    }
+
+    /// Counts one event if it is due.
+    pub(crate) fn take(&mut self) -> bool {
+        let due = self.wait().is_zero();
+        self.sent += u64::from(due);
+        due
+    }
+
+    /// How long until the next one is due.
+    pub(crate) fn wait(&self) -> Duration {
+        (self.began + Duration::from_secs_f64(self.sent as f64 / self.rate)).saturating_duration_since(Instant::now())
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+/// When an event was sent, read behind [`SENT`].
+pub(crate) fn sent_at(after_marker: &[u8]) -> u64 {
+    let digits = after_marker.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_an_envelope_of_some_200_bytes() {
+        let mut events = Events::new();
+        let (key, envelope) = events.next();
+        let read: serde_json::Value = serde_json::from_str(&envelope).expect("JSON");
+        assert!(key.starts_with("order/"));
+        assert_eq!(read["tenant_id"], TENANT);
+        assert_eq!(read["id"].as_str().map(str::len), Some(36));
+        assert!((200..=280).contains(&envelope.len()), "{} bytes", envelope.len());
+        assert_ne!(events.next().1, envelope);
+    }
+
+    #[test]
+    fn the_time_is_read_back() {
+        let envelope = Events::new().next().1;
+        let at = memchr::memmem::find(envelope.as_bytes(), SENT).expect("the marker") + SENT.len();
+        let age = now_ns() - sent_at(&envelope.as_bytes()[at..]);
+        assert!(age < 60_000_000_000, "{age} ns");
+    }
+}

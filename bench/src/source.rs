@@ -1,0 +1,37 @@
+//! Puts events onto a topic of Kafka, each as soon as it is made.
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::time::Duration;
+
+use crate::event::Events;
+
+/// A producer of one topic.
+pub(crate) struct Source {
+    producer: BaseProducer,
+    topic: String,
+    events: Events,
+}
+
+impl Source {
+    pub(crate) fn new(bootstrap: &str, topic: &str) -> anyhow::Result<Self> {
+        let mut config = ClientConfig::new();
+        // Latency first: an event leaves when it is made.
+        config.set("bootstrap.servers", bootstrap).set("linger.ms", "0").set("acks", "1");
+        Ok(Self { producer: config.create()?, topic: topic.to_owned(), events: Events::new() })
+    }
+
+    /// Sends one event.
+    pub(crate) fn send(&mut self) -> anyhow::Result<()> {
+        let (key, envelope) = self.events.next();
+        let record = BaseRecord::to(&self.topic).key(&key).payload(&envelope);
+        self.producer.send(record).map_err(|(error, _)| error)?;
+        self.producer.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    /// Waits until Kafka has all of them.
+    pub(crate) fn finish(&self) -> anyhow::Result<()> {
+        Ok(self.producer.flush(Duration::from_secs(10))?)
+    }
+}

@@ -1,0 +1,113 @@
+//! The servers that are measured: the shipped bridge before a real Kafka, and the bare loop.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use super::kafka::Kafka;
+use super::{LOADER, on_server_core};
+
+/// What signs the tokens of all sessions.
+pub(super) const SECRET: &str = "the bench signs its tokens with this secret";
+
+/// How long a server may take to listen.
+const READY: Duration = Duration::from_secs(20);
+
+/// A server's process, ended when dropped.
+pub(super) struct Server {
+    process: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Server {
+    /// The shipped bridge: tokens, grants, ledger, heartbeats, cursors, all as it comes.
+    pub(super) fn bridge(kafka: &Kafka, directory: &Path) -> anyhow::Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let config = directory.join("tidegate.toml");
+        fs::write(&config, configuration(address, &kafka.bootstrap()))?;
+        let log = directory.join("tidegate.log");
+        let mut command = on_server_core("target/release/tidegate");
+        command.args(["serve", "--config"]).arg(&config);
+        command.stdout(Stdio::null()).stderr(File::create(&log)?);
+        let server = Self { process: spawn(&mut command)?, address };
+        server.await_listening().with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+        Ok(server)
+    }
+
+    /// The bare loop.
+    pub(super) fn write_loop(sessions: usize, rate: f64) -> anyhow::Result<Self> {
+        let mut command = on_server_core(LOADER);
+        command.args(["write-loop", "--sessions", &sessions.to_string(), "--rate", &rate.to_string()]);
+        let mut process = spawn(command.stdout(Stdio::piped()))?;
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().context("piped")?).read_line(&mut line)?;
+        let address = line.trim().parse().context("the bare loop says where it listens")?;
+        Ok(Self { process, address })
+    }
+
+    /// What the load must know of it.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let pid = self.process.id().to_string();
+        ["--address", &self.address.to_string(), "--pid", &pid, "--secret", SECRET].map(str::to_owned).to_vec()
+    }
+
+    fn await_listening(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY;
+        while TcpStream::connect(self.address).is_err() {
+            ensure!(Instant::now() < deadline, "the bridge did not listen on {}", self.address);
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(command: &mut Command) -> anyhow::Result<Child> {
+    command.stdin(Stdio::null()).spawn().context("a server could not be started")
+}
+
+/// Makes the topic of the events.
+pub(super) fn make_topic(kafka: &Kafka) -> anyhow::Result<()> {
+    let mut command = kafka.tool("org.apache.kafka.tools.TopicCommand");
+    command.args(["--bootstrap-server", &kafka.bootstrap(), "--create", "--topic", "orders", "--partitions", "4"]);
+    let output = command.output()?;
+    if !output.status.success() {
+        bail!("the topic could not be made: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn configuration(address: SocketAddr, bootstrap: &str) -> String {
+    format!(
+        "[server]\n\
+         listen = \"{address}\"\n\
+         shards = 1\n\
+         \n\
+         [log.kafka]\n\
+         bootstrap.servers = \"{bootstrap}\"\n\
+         \n\
+         [tokens]\n\
+         algorithms = [\"HS256\"]\n\
+         secret = \"{SECRET}\"\n\
+         \n\
+         [topics.orders]\n\
+         tenant.from = \"envelope\"\n\
+         \n\
+         [[grants]]\n\
+         role = \"clerk\"\n\
+         allow = [\"subscribe\"]\n\
+         topics = [\"orders\"]\n"
+    )
+}

@@ -1,0 +1,137 @@
+//! What is measured.
+
+use std::path::Path;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::bridge::{self, Server};
+use super::kafka::Kafka;
+use super::load;
+use super::summary::Summary;
+use crate::package;
+use crate::tools::Tool;
+
+/// One scenario.
+pub(super) struct Scenario {
+    /// Its name, on the command line and in the summary.
+    pub(super) name: &'static str,
+    /// What it does, in a few words.
+    pub(super) about: &'static str,
+    /// What the machine must have for it.
+    pub(super) tools: &'static [Tool],
+    /// Does it.
+    pub(super) run: fn(&mut Bench, &mut Summary) -> anyhow::Result<()>,
+}
+
+/// Everything that is measured.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "fanout_paced",
+        about: "150 events/s to 1,000 sessions that all want them",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: fanout_paced,
+    },
+    Scenario {
+        name: "idle",
+        about: "subscribed sessions with nothing to do",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: idle,
+    },
+    Scenario {
+        name: "client_size",
+        about: "what a page loads of the npm package, brotli 11",
+        tools: &[Tool::Wasm],
+        run: client_size,
+    },
+];
+
+/// What the scenarios share.
+pub(super) struct Bench {
+    quick: bool,
+    rounds: Option<u32>,
+    kafka: Option<(Kafka, tempfile::TempDir)>,
+}
+
+impl Bench {
+    pub(super) fn new(quick: bool, rounds: Option<u32>) -> Self {
+        Self { quick, rounds, kafka: None }
+    }
+
+    fn rounds(&self, quick: u32, full: u32) -> u32 {
+        self.rounds.unwrap_or(if self.quick { quick } else { full })
+    }
+
+    /// A bridge of its own before the one Kafka.
+    fn bridge(&mut self) -> anyhow::Result<Server> {
+        let (kafka, directory) = self.kafka()?;
+        Server::bridge(kafka, directory)
+    }
+
+    fn kafka(&mut self) -> anyhow::Result<(&Kafka, &Path)> {
+        if self.kafka.is_none() {
+            let kafka = Kafka::start();
+            bridge::make_topic(&kafka)?;
+            self.kafka = Some((kafka, tempfile::tempdir()?));
+        }
+        let (kafka, directory) = self.kafka.as_ref().context("started above")?;
+        Ok((kafka, directory.path()))
+    }
+}
+
+fn fanout_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
+    const SESSIONS: usize = 1000;
+    const RATE: f64 = 150.0;
+    let paced = |server: &Server, more: &[&str]| {
+        let mut arguments = vec!["paced".to_owned()];
+        arguments.extend(server.arguments());
+        arguments.extend(["--sessions".into(), SESSIONS.to_string(), "--rate".into(), RATE.to_string()]);
+        arguments.extend(more.iter().map(|&word| word.to_owned()));
+        load(&arguments)
+    };
+    // One after the other, again and again: what the machine does meanwhile befalls both.
+    for round in 1..=bench.rounds(5, 9) {
+        let bare = paced(&Server::write_loop(SESSIONS, RATE)?, &[])?;
+        take(summary, round, "fanout_paced", "write_loop", &bare);
+        let server = bench.bridge()?;
+        let bootstrap = bench.kafka()?.0.bootstrap();
+        let tidegate = paced(&server, &["--bootstrap", &bootstrap])?;
+        take(summary, round, "fanout_paced", "tidegate", &tidegate);
+    }
+    summary.ratio("fanout_paced", "cpu_us_per_delivery", "tidegate", "write_loop", 1.15);
+    Ok(())
+}
+
+fn idle(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
+    let (connections, settle) = if bench.quick { (3000, 5) } else { (15_000, 60) };
+    for round in 1..=bench.rounds(3, 3) {
+        let server = bench.bridge()?;
+        let mut arguments = vec!["idle".to_owned()];
+        arguments.extend(server.arguments());
+        arguments.extend(["--connections".into(), connections.to_string(), "--settle".into(), settle.to_string()]);
+        let measured = load(&arguments)?;
+        take(summary, round, "idle", "tidegate", &measured);
+    }
+    summary.at_most("idle", "bytes_per_connection", "tidegate", 6.0 * 1024.0);
+    Ok(())
+}
+
+fn client_size(_: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
+    let root = std::env::current_dir()?;
+    let out = root.join("target/bench/client");
+    std::fs::create_dir_all(&out)?;
+    package::files(&root, &out)?;
+    summary.add("client_size", "brotli_bytes", "tidegate", package::size(&out)? as f64);
+    summary.at_most("client_size", "brotli_bytes", "tidegate", 24.0 * 1024.0);
+    Ok(())
+}
+
+/// Notes all that one run measured.
+fn take(summary: &mut Summary, round: u32, scenario: &str, system: &str, measured: &Value) {
+    println!("round {round} {system:>10}: {measured}");
+    for (measure, value) in measured.as_object().into_iter().flatten() {
+        if let Some(value) = value.as_f64() {
+            summary.add(scenario, measure, system, value);
+        }
+    }
+}
