@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use tidegate_log::{Offsets, TopicKey};
 use tidegate_protocol::code;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{Failed, Ping, Reconnect, ServerFrame};
+use tidegate_protocol::json::Raw;
 use tidegate_protocol::timestamp::Millis;
 
 use super::shard::Shard;
 use super::view::ViewRef;
 use super::{Effect, Moment, Options, SessionKey};
-use crate::session::{Session, SubscriptionState};
+use crate::session::{Session, SubscriptionState, websocket_frame};
 
 /// After so many batches of a view its members are told a full cursor, so that no client has to keep more deltas.
 pub const FULL_CURSOR_EVERY: u64 = 64;
@@ -96,11 +98,20 @@ impl Shard {
         }
     }
 
-    /// Tells every member of a view a full cursor.
+    /// Tells every member of a view a full cursor: all stand at the same place, so it is sealed once.
     pub(super) fn tell_members(&mut self, view: ViewRef) {
-        let Some(members) = self.views.get(view).map(|view| view.members.clone()) else { return };
-        for (key, subscription) in members {
-            self.tell(key, &[subscription]);
+        let Some((topic, access, members)) =
+            self.views.get(view).map(|view| (view.key.topic, view.key.access.clone(), view.members.clone()))
+        else {
+            return;
+        };
+        let position = Self::live_position(&self.views, &self.topics, view);
+        let cursor = self.seal(topic, access.scope(), true, &position);
+        let mut framed: HashMap<u32, Bytes> = HashMap::new();
+        for (key, id) in members {
+            let ping = || ServerFrame::<Raw<'_>>::Ping(Ping { cursors: vec![(id, cursor.clone())] }).encode();
+            let bytes = framed.entry(id).or_insert_with(|| websocket_frame::text(&ping())).clone();
+            self.put(key, bytes);
         }
     }
 
@@ -120,9 +131,8 @@ impl Shard {
             }
         }
         let Some(session) = self.sessions.get(key) else { return Vec::new() };
-        let wants: HashMap<u32, _> = session.subscriptions.iter().map(|s| (s.id, s.wants.clone())).collect();
         let sealed = |(id, position): (u32, Offsets)| {
-            let wants = wants.get(&id)?;
+            let wants = &session.subscriptions.iter().find(|s| s.id == id)?.wants;
             Some((id, self.seal(wants.topic, wants.access.scope(), true, &position)))
         };
         positions.into_iter().filter_map(sealed).collect()

@@ -132,7 +132,8 @@ impl Tenant {
 /// The topics of one shard.
 #[derive(Debug, Default)]
 pub struct Topics {
-    by_key: HashMap<TopicKey, Topic>,
+    /// Looked into for every event, so hashed quickly; the keys are the feed's own.
+    by_key: hashbrown::HashMap<TopicKey, Topic>,
     by_name: HashMap<Arc<str>, TopicKey>,
 }
 

@@ -16,14 +16,22 @@ impl Shard {
     pub(super) fn round(&mut self, round: Arc<Round>) {
         let mut touched: Vec<ViewRef> = Vec::new();
         let mut wanted: Vec<ViewRef> = Vec::new();
+        // Records come in runs of one topic.
+        let mut physical: Option<(TopicKey, Arc<str>)> = None;
         for entry in &round.entries {
             let Some(topic) = self.topics.get_mut(entry.topic) else { continue };
-            let physical = Arc::clone(&topic.physical);
             let Some(tenant) = topic.find_tenant(entry.tenant_hash, round.tenant(entry)) else { continue };
             let event_type = tenant.event_type(entry.type_hash, round.event_type(entry), &mut self.counts);
+            if event_type.views.is_empty() {
+                continue;
+            }
             let row = event_type.row;
             wanted.clone_from(&event_type.views);
-            let event = Event { physical: &physical, round: &round, entry };
+            if physical.as_ref().is_none_or(|(of, _)| *of != entry.topic) {
+                physical = Some((entry.topic, Arc::clone(&topic.physical)));
+            }
+            let Some((_, physical)) = &physical else { continue };
+            let event = Event { physical, round: &round, entry };
             for &view in &wanted {
                 if self.views.get(view).is_some_and(|view| view.pending.is_full_for(&event)) {
                     self.frame_view(view);

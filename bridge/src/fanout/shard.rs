@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use slotmap::SlotMap;
 use tidegate_log::{Offsets, TopicKey};
 use tidegate_protocol::code::{self, CloseCode, ErrorCode};
@@ -30,8 +31,8 @@ pub struct Shard {
     pub(super) views: SlotMap<ViewRef, View>,
     pub(super) view_of: HashMap<ViewKey, ViewRef>,
     pub(super) topics: Topics,
-    /// Subscriptions to topics that the feed has not answered for yet, by physical name.
-    pub(super) following: HashMap<Arc<str>, Vec<super::subscribe::Waiting>>,
+    /// Topics that the feed has not answered for yet, by physical name.
+    pub(super) following: HashMap<Arc<str>, super::subscribe::Following>,
     pub(super) window: Window,
     pub(super) counts: Counts,
     pub(super) deadlines: BTreeSet<(Millis, SessionKey)>,
@@ -193,7 +194,7 @@ impl Shard {
                 self.end(key, code::PROTOCOL_ERROR);
             }
             ClientFrame::Subscribe(subscribe) => self.subscribe(key, subscribe),
-            ClientFrame::Unsubscribe(unsubscribe) => self.unsubscribe(key, unsubscribe),
+            ClientFrame::Unsubscribe(unsubscribe) => self.unsubscribe(key, &unsubscribe),
             ClientFrame::Publish(publish) => self.publish(key, publish),
             ClientFrame::Report(report) => self.report(key, &report),
             ClientFrame::Refresh(refresh) => self.effects.push(Effect::Verify(key, refresh.id, refresh.token)),
@@ -242,7 +243,7 @@ impl Shard {
         self.deadlines.remove(&(Self::deadline(&self.options, &session), key));
         session.in_flight.abandon(&mut self.counts);
         for subscription in std::mem::take(&mut session.subscriptions) {
-            self.release(key, subscription);
+            self.release(key, &subscription);
         }
     }
 
@@ -259,11 +260,18 @@ impl Shard {
 
     /// Puts a control frame into the outbox.
     pub(super) fn say(&mut self, key: SessionKey, frame: &ServerFrame<Raw<'_>>) {
+        if self.sessions.contains_key(key) {
+            self.put(key, websocket_frame::text(&frame.encode()));
+        }
+    }
+
+    /// Puts a control frame that is already framed into the outbox.
+    pub(super) fn put(&mut self, key: SessionKey, frame: Bytes) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         if session.closing {
             return;
         }
-        session.outbox.borrow_mut().push(websocket_frame::text(&frame.encode()));
+        session.outbox.borrow_mut().push(frame);
         self.mark(key);
         self.check_outbox(key);
     }

@@ -29,9 +29,17 @@ const MAX_CURSORS: usize = 129;
 /// Most event types that a subscription may name.
 const MAX_TYPES: usize = 128;
 
-/// A subscription to a topic that the feed has not answered for.
+/// A topic that the feed was asked to follow and has not answered for. It is asked once, also when everyone has lost
+/// patience meanwhile: so its answer is never an older one.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct Following {
+    logical: Arc<str>,
+    waiting: Vec<Waiting>,
+}
+
+/// A subscription to such a topic.
+#[derive(Debug)]
+struct Waiting {
     session: SessionKey,
     request: u32,
     access: Access,
@@ -54,7 +62,7 @@ impl Shard {
         if consumer.is_some() {
             return Err(Failed::new(ErrorCode::Unsupported, "named consumers are not served by this bridge yet"));
         }
-        let waiting = self.following.values().flatten().filter(|w| w.session == key).count();
+        let waiting = self.following.values().flat_map(|f| &f.waiting).filter(|w| w.session == key).count();
         if (session.subscriptions.len() + session.ledgers.len() + waiting) as u64 >= self.options.limits.subscriptions {
             return Err(Failed::new(ErrorCode::TooManySubscriptions, "unsubscribe from another topic first"));
         }
@@ -84,7 +92,7 @@ impl Shard {
         }
         let physical = Arc::clone(access.physical());
         let known = session.subscriptions.iter().any(|s| s.wants.access == access);
-        if known || self.following.get(&physical).is_some_and(|all| all.iter().any(|w| w.session == key)) {
+        if known || self.following.get(&physical).is_some_and(|f| f.waiting.iter().any(|w| w.session == key)) {
             return Err(Failed::new(ErrorCode::AlreadySubscribed, "one subscription a topic; let components share it"));
         }
         let since = self.moment.now;
@@ -92,11 +100,11 @@ impl Shard {
         match self.topics.key(&physical) {
             Some(topic) => self.admit(topic, waiting),
             None => {
-                let queue = self.following.entry(Arc::clone(&physical)).or_default();
-                if queue.is_empty() {
+                let following = self.following.entry(Arc::clone(&physical)).or_insert_with(|| {
                     self.effects.push(Effect::Follow(physical));
-                }
-                queue.push(waiting);
+                    Following { logical: Arc::clone(waiting.access.topic()), waiting: Vec::new() }
+                });
+                following.waiting.push(waiting);
             }
         }
         Ok(())
@@ -104,12 +112,8 @@ impl Shard {
 
     /// The feed follows a topic: whoever waited for it can begin.
     pub(super) fn followed(&mut self, physical: &Arc<str>, key: TopicKey, id: Option<TopicId>, offsets: Offsets) {
-        let waiting = self.following.remove(physical).unwrap_or_default();
+        let Some(Following { logical, waiting }) = self.following.remove(physical) else { return };
         if self.topics.get(key).is_none() {
-            let Some(logical) = waiting.first().map(|w| Arc::clone(w.access.topic())) else {
-                // Whoever wanted it has lost patience.
-                return self.effects.push(Effect::Unfollow(key));
-            };
             let mut topic = Topic::new(Arc::clone(physical), logical);
             topic.id = id;
             topic.idle_since = Some(self.moment.now);
@@ -243,8 +247,8 @@ impl Shard {
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, key: SessionKey, unsubscribe: Unsubscribe) {
-        let Unsubscribe { id: request, subscription } = unsubscribe;
+    pub(super) fn unsubscribe(&mut self, key: SessionKey, unsubscribe: &Unsubscribe) {
+        let &Unsubscribe { id: request, subscription } = unsubscribe;
         let Some(session) = self.sessions.get_mut(key) else { return };
         let ledgers = session.ledgers.len();
         session.ledgers.retain(|ledger| ledger.id != subscription);
@@ -262,12 +266,12 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return false };
         let Some(at) = session.position_of(id) else { return false };
         let subscription = session.subscriptions.remove(at);
-        self.release(key, subscription);
+        self.release(key, &subscription);
         true
     }
 
     /// Takes a subscription that has left its session out of its view and topic.
-    pub(super) fn release(&mut self, key: SessionKey, subscription: Subscription) {
+    pub(super) fn release(&mut self, key: SessionKey, subscription: &Subscription) {
         if let SubscriptionState::Live(view) = subscription.state {
             self.leave(view, key, subscription.id);
         }
@@ -283,10 +287,10 @@ impl Shard {
     pub(super) fn lose_patience(&mut self) {
         let now = self.moment.now;
         let mut refused = Vec::new();
-        self.following.retain(|_, queue| {
-            refused.extend(queue.extract_if(.., |w| now - w.since > PATIENCE).map(|w| (w.session, w.request)));
-            !queue.is_empty()
-        });
+        for following in self.following.values_mut() {
+            let lost = following.waiting.extract_if(.., |w| now - w.since > PATIENCE);
+            refused.extend(lost.map(|w| (w.session, w.request)));
+        }
         for (key, request) in refused {
             let failed = Failed::new(ErrorCode::LogUnavailable, "the log did not answer in time; try again");
             self.refuse(key, failed.answering(request));

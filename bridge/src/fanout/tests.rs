@@ -1,6 +1,11 @@
 //! Tests of the shard as a whole: inputs in, frames out.
 
 mod client;
+mod clock;
 mod model;
 mod properties;
+mod publishing;
+mod reports;
+mod shard;
+mod subscribing;
 mod world;

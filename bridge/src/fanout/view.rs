@@ -145,8 +145,7 @@ impl Pending {
     /// Closes the batch. `seal` makes the delta cursor of what it reached.
     pub fn frame(&mut self, view: u32, seq: u64, seal: impl FnOnce(&Offsets) -> String) -> Framed {
         let reached = std::mem::take(&mut self.reached);
-        let mut frame = websocket_frame::begin();
-        frame.reserve_exact(self.entries.len() + AROUND);
+        let mut frame = websocket_frame::begin(self.entries.len() + AROUND);
         BatchWriter::head(&mut frame, view, seq);
         frame.extend_from_slice(&self.entries);
         BatchWriter::tail(&mut frame, &seal(&reached));

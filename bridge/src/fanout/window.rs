@@ -3,9 +3,10 @@
 //! Rounds are shared with all shards; a shard's window holds references and an index by topic. It is bounded
 //! in bytes and forgets the oldest round first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use tidegate_log::{Offsets, TopicKey};
 
 use crate::feed::{Entry, Round};
@@ -85,11 +86,6 @@ impl Window {
         }
     }
 
-    /// Whether everything from `position` on is held.
-    pub fn covers(&self, topic: TopicKey, position: &Offsets) -> bool {
-        self.gap(topic, position).is_none()
-    }
-
     /// A partition in which the window begins after `position`, and where it begins.
     pub fn gap(&self, topic: TopicKey, position: &Offsets) -> Option<(i32, i64)> {
         let start = &self.topics.get(&topic)?.start;
@@ -161,10 +157,12 @@ mod tests {
         window.open(TopicKey(1), &at(10));
         window.keep(one);
         window.keep(round(20..30));
-        assert!(window.covers(TopicKey(1), &at(10)) && !window.covers(TopicKey(1), &at(9)));
+        assert_eq!(window.gap(TopicKey(1), &at(10)), None);
+        assert_eq!(window.gap(TopicKey(1), &at(9)), Some((0, 10)));
         window.keep(round(30..40));
         assert_eq!(window.gap(TopicKey(1), &at(15)), Some((0, 20)));
-        assert!(window.covers(TopicKey(1), &at(20)));
+        assert_eq!(window.gap(TopicKey(1), &at(20)), None);
+        assert_eq!([20, 25, 30, 40].map(|offset| window.seek(TopicKey(1), &at(offset))), [10, 10, 20, 20]);
         assert_eq!(window.range(TopicKey(1)), 10..30);
         assert_eq!(window.entry(TopicKey(1), 10).unwrap().1.offset, 20);
         assert!(window.entry(TopicKey(1), 9).is_none());

@@ -158,22 +158,27 @@ impl InFlight {
                 return Err("a batch that is not in flight");
             }
         }
-        let settles = |at: &Position| report.settled.iter().any(|span| span.first <= *at && *at <= span.last);
-        for (index, failure) in report.failed.iter().enumerate() {
+        let settles = |at: &Position| {
+            let before = report.settled.partition_point(|span| span.first <= *at);
+            before.checked_sub(1).is_some_and(|span| *at <= report.settled[span].last)
+        };
+        for failure in &report.failed {
             open_at(failure.at)?;
             if failure.last != settles(&failure.at) {
                 return Err("the last attempt must be settled, an earlier one must not");
             }
-            let again = |other: &&tidegate_protocol::frame::Failure| other.at == failure.at;
-            if failure.last && report.failed[..index].iter().any(|other| again(&other) && other.last) {
-                return Err("given up twice");
+        }
+        if repeats(report.failed.iter().filter(|failure| failure.last).map(|failure| failure.at)) {
+            return Err("given up twice");
+        }
+        for at in &report.unhandled {
+            open_at(*at)?;
+            if !settles(at) {
+                return Err("unhandled deliveries must be settled");
             }
         }
-        for (index, at) in report.unhandled.iter().enumerate() {
-            open_at(*at)?;
-            if !settles(at) || report.unhandled[..index].contains(at) {
-                return Err("unhandled deliveries must be settled, once");
-            }
+        if repeats(report.unhandled.iter().copied()) {
+            return Err("unhandled twice");
         }
         Ok(())
     }
@@ -191,7 +196,8 @@ impl InFlight {
         }
         // Fates other than consumed are taken off again below, so that the common case stays a few additions.
         for span in &report.settled {
-            for sent in flight.batches.iter_mut().filter(|sent| (span.first.seq..=span.last.seq).contains(&sent.seq)) {
+            let from = flight.batches.partition_point(|sent| sent.seq < span.first.seq);
+            for sent in flight.batches.range_mut(from..).take_while(|sent| sent.seq <= span.last.seq) {
                 self.unsettled -= u64::from(sent.settle(span, counts));
             }
         }
@@ -228,6 +234,13 @@ impl InFlight {
         self.count_in_flight(|row, count| counts.of(row).abandoned += count);
         *self = Self::default();
     }
+}
+
+/// Whether a position is named twice. Reports name them in order, or nearly so.
+fn repeats(positions: impl Iterator<Item = Position>) -> bool {
+    let mut positions: Vec<Position> = positions.collect();
+    positions.sort_unstable();
+    positions.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 impl ViewFlight {

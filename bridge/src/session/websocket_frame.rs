@@ -11,14 +11,17 @@ const HEADER: usize = 10;
 
 /// A text message as a frame.
 pub fn text(payload: &str) -> Bytes {
-    let mut frame = begin();
+    let mut frame = begin(payload.len());
     frame.extend_from_slice(payload.as_bytes());
     finish(frame)
 }
 
-/// Begins a text message: leaves room for the header, which [`finish`] writes when the length is known.
-pub fn begin() -> Vec<u8> {
-    vec![0; HEADER]
+/// Begins a text message of about that length: leaves room for the header, which [`finish`] writes when the length is
+/// known.
+pub fn begin(length: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEADER + length);
+    frame.resize(HEADER, 0);
+    frame
 }
 
 /// Turns what [`begin`] began into a frame.

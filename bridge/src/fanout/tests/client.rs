@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use tidegate_log::Offsets;
-use tidegate_protocol::frame::{Failure, FailureKind, Position, Report, ServerFrame, Span, ViewReport};
+use tidegate_protocol::frame::{
+    Failure, FailureKind, MovedReason as Reason, Position, Report, ServerFrame, Span, ViewReport,
+};
 use tidegate_protocol::json::{Raw, Value};
 use tidegate_protocol::ledger::Counts;
 
@@ -33,7 +35,9 @@ pub struct Wire {
 pub fn take_frames(outbox: &Rc<RefCell<Outbox>>, wire: &mut Wire) {
     let mut bytes = Vec::new();
     let _ = outbox.borrow_mut().flush(|slices| {
-        slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+        for slice in slices {
+            bytes.extend_from_slice(slice);
+        }
         Ok(slices.iter().map(|slice| slice.len()).sum())
     });
     let mut rest = &bytes[..];
@@ -98,7 +102,6 @@ pub struct Client {
     pub key: Option<SessionKey>,
     pub outbox: Rc<RefCell<Outbox>>,
     pub wire: Wire,
-    /// What it read stands before this frame.
     pub readers: Vec<Reader>,
     pub views: BTreeMap<u32, Vec<Batch>>,
     pub outstanding: usize,
@@ -148,7 +151,7 @@ impl Client {
             .iter()
             .map(|number| {
                 let event = &log.events[number];
-                (event.tenant.to_owned(), topic_of.to_owned(), event.event_type.clone())
+                (event.tenant.to_owned(), topic_of.to_owned(), event.kind.clone())
             })
             .collect();
         assert!(!rows.is_empty(), "an empty batch");
@@ -201,7 +204,6 @@ impl Client {
             ServerFrame::Moved(moved) => {
                 let reader = self.readers.iter_mut().find(|r| r.id == Some(moved.subscription)).unwrap();
                 (reader.view, reader.seq) = (moved.at.view, moved.at.seq);
-                use tidegate_protocol::frame::MovedReason as Reason;
                 match moved.reason {
                     Reason::Live | Reason::Behind => assert!(moved.recovered),
                     Reason::LogChanged => {
@@ -211,6 +213,7 @@ impl Client {
                     Reason::Expired => {
                         let (from, to) = moved.gap.expect("expired names the gap");
                         reader.skip(log, self.tenant, &super::world::open(&from), &super::world::open(&to));
+                        reader.cursors = vec![to];
                     }
                     Reason::Policy => panic!("no policy changed"),
                 }
@@ -319,8 +322,7 @@ impl Client {
 
 impl Reader {
     fn wants(&self, tenant: &str, event: &super::model::Event) -> bool {
-        (self.topic == "news" || event.tenant == tenant)
-            && (self.types.is_empty() || self.types.contains(&event.event_type))
+        (self.topic == "news" || event.tenant == tenant) && (self.types.is_empty() || self.types.contains(&event.kind))
     }
 
     /// The first event at or after a position that the reader should get.

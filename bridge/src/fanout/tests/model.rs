@@ -39,7 +39,7 @@ pub struct Event {
     pub partition: i32,
     pub offset: i64,
     pub tenant: &'static str,
-    pub event_type: String,
+    pub kind: String,
     pub size: usize,
 }
 
@@ -110,7 +110,7 @@ impl Log {
             partition: (partition % count) as i32,
             offset,
             tenant,
-            event_type: event_type.to_owned(),
+            kind: event_type.to_owned(),
             size,
         };
         self.next += 1;
@@ -164,8 +164,8 @@ impl Log {
 
 impl Event {
     pub fn push(&self, key: TopicKey, round: &mut Round) {
-        round.push((key, self.partition, self.offset), self.tenant, &self.event_type, |out| {
-            let (number, tenant, kind) = (self.number, self.tenant, &self.event_type);
+        round.push((key, self.partition, self.offset), self.tenant, &self.kind, |out| {
+            let (number, tenant, kind) = (self.number, self.tenant, &self.kind);
             let pad = "x".repeat(self.size);
             let event = format!(r#"{{"id":"{number}","type":"{kind}","data":{{"of":"!{tenant}!","pad":"{pad}"}}}}"#);
             Entry::write(out, None, &[], &event);

@@ -106,7 +106,7 @@ fn append(world: &mut World, name: &str, partition: usize, size: usize) {
 }
 
 /// How often; `PROPTEST_CASES` for more.
-fn config(cases: u32) -> Config {
+pub fn config(cases: u32) -> Config {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     Config { cases: asked.unwrap_or(cases), failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() }
 }

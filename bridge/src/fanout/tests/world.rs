@@ -124,7 +124,11 @@ pub struct World {
     limits: (usize, usize),
 }
 
-pub const WANTS: [(&str, &[(&str, &[&str])]); 5] = [
+/// A topic, and the types wanted of it.
+type Want = (&'static str, &'static [&'static str]);
+
+/// Each client's tenant, and what it wants.
+pub const WANTS: [(&str, &[Want]); 5] = [
     ("acme", &[("orders", &[]), ("news", &[])]),
     ("acme", &[("orders", &[])]),
     ("acme", &[("orders", &["order.paid"]), ("audit", &[])]),
