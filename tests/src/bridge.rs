@@ -61,11 +61,11 @@ impl Bridge {
     ///
     /// # Panics
     ///
-    /// If it is no number.
-    pub fn metric(&self, name: &str) -> f64 {
+    /// If it is no whole number.
+    pub fn metric(&self, name: &str) -> u64 {
         let (_, text) = self.get("/metrics");
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().expect("a metric is a number"))
+        value.map_or(0, |value| value.parse().expect("what is counted is a whole number"))
     }
 
     /// A client with this token.

@@ -21,7 +21,7 @@ use tidegate_client::native::Subscription;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take on a machine that does much else.
-pub const LONG: Duration = Duration::from_secs(60);
+pub const LONG: Duration = Duration::from_mins(1);
 
 /// Waits until a condition holds.
 ///

@@ -116,8 +116,8 @@ async fn a_handshake_must_be_one() {
         session.say(&first).await;
         assert_eq!(session.end().await, (Some(error.into()), close.code), "{first}");
     }
-    assert_eq!(bridge.metric(r#"tidegate_handshakes_total{outcome="handshake_timeout"}"#), 1.0);
-    assert_eq!(bridge.metric(r#"tidegate_connections_refused_total{outcome="origin"}"#), 2.0);
+    assert_eq!(bridge.metric(r#"tidegate_handshakes_total{outcome="handshake_timeout"}"#), 1);
+    assert_eq!(bridge.metric(r#"tidegate_connections_refused_total{outcome="origin"}"#), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,7 +146,7 @@ async fn frames_that_break_the_protocol_end_the_session() {
     session.say(&json!({"?newer": {}})).await;
     session.say(&json!({"unsubscribe": {"id": 5, "subscription": 1}})).await;
     assert_eq!(session.answer("error").await["code"], "unknown_subscription");
-    until("all sessions are gone but one", async || bridge.metric(r#"tidegate_sessions{kind="open"}"#) <= 1.0).await;
+    until("all sessions are gone but one", async || bridge.metric(r#"tidegate_sessions{kind="open"}"#) <= 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
