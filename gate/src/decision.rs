@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::content::{Content, Extracted, Path};
+use crate::rule::{IndexPlan, Rule};
+
 /// What the decision reads of an event.
 pub trait Facts {
     /// The physical topic it lies on.
@@ -9,6 +12,16 @@ pub trait Facts {
 
     /// The tenant it belongs to, as its topic's one source says; empty on a public topic.
     fn tenant(&self) -> &str;
+
+    /// What its feed extracted at a place, if it did: spares looking there again.
+    fn extracted(&self, _path: &Path) -> Option<Extracted<'_>> {
+        None
+    }
+
+    /// What conditions read of it: made once per event, and only when it is asked for. Without it, conditions fail.
+    fn content(&self) -> Option<&Content<'_>> {
+        None
+    }
 }
 
 /// Leave to read a topic: made by [`Policy::subscribe`](crate::Policy::subscribe) only, and bound to what
@@ -27,6 +40,7 @@ struct Granted {
     topic: Arc<str>,
     physical: Arc<str>,
     scope: Scope,
+    rule: Rule,
 }
 
 /// Whose events of the topic.
@@ -45,6 +59,10 @@ pub enum Withheld {
     Topic,
     /// It belongs to another tenant, or to none.
     Tenant,
+    /// No grant's condition holds for it.
+    Condition,
+    /// No grant's condition holds for it, and some could not be evaluated.
+    Failed,
 }
 
 /// An event that a reader with a certain [`Access`] may see. Nothing but [`Access::admit`] makes one.
@@ -61,11 +79,13 @@ pub struct Permitted<'a, E> {
 }
 
 impl Access {
-    pub(crate) fn grant(topic: Arc<str>, physical: Arc<str>, scope: Scope) -> Self {
-        Self { granted: Arc::new(Granted { topic, physical, scope }) }
+    pub(crate) fn grant(topic: Arc<str>, physical: Arc<str>, scope: Scope, rule: Rule) -> Self {
+        Self { granted: Arc::new(Granted { topic, physical, scope, rule }) }
     }
 
-    /// Decides about one event. Cheap: no allocation.
+    /// Decides about one event: the tenant, and the whole condition. An index only spares asking.
+    ///
+    /// Without a condition, and with one that is only keys, it allocates nothing.
     #[inline]
     pub fn admit<'a, E: Facts>(&'a self, event: &'a E) -> Result<Permitted<'a, E>, Withheld> {
         if event.topic() != &*self.granted.physical {
@@ -73,8 +93,21 @@ impl Access {
         }
         match &self.granted.scope {
             Scope::Tenant(tenant) if event.tenant() != &**tenant => Err(Withheld::Tenant),
-            Scope::Tenant(_) | Scope::Public => Ok(Permitted { event, access: self }),
+            Scope::Tenant(_) | Scope::Public => {
+                self.granted.rule.decide(event)?;
+                Ok(Permitted { event, access: self })
+            }
         }
+    }
+
+    /// How the events that it may let through can be found among its tenant's.
+    pub fn index(&self) -> IndexPlan {
+        self.granted.rule.index()
+    }
+
+    /// Whether it depends on what events say.
+    pub fn is_conditional(&self) -> bool {
+        self.granted.rule != Rule::All
     }
 
     /// The logical topic.
@@ -131,7 +164,7 @@ mod tests {
     }
 
     fn access(scope: Scope) -> Access {
-        Access::grant("orders".into(), "orders.v1".into(), scope)
+        Access::grant("orders".into(), "orders.v1".into(), scope, Rule::All)
     }
 
     #[test]

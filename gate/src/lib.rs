@@ -6,23 +6,30 @@
 
 mod algorithm;
 mod claims;
+pub mod condition;
+mod content;
 mod decision;
 mod error;
+pub mod filter;
 mod jwks;
 mod keys;
 mod limits;
 mod policy;
+mod rule;
 mod sign;
 mod token;
 mod topics;
 
 pub use algorithm::Algorithm;
 pub use claims::{ClaimMapping, Principal};
+pub use condition::Condition;
+pub use content::{Content, Extracted, Headers, Path};
 pub use decision::{Access, Facts, Permitted, Scope, Withheld};
 pub use error::{KeyError, TokenError};
 pub use keys::KeySource;
 pub use limits::{Bucket, PublishLimit, Rate, RetryAfter};
-pub use policy::{Action, Denied, Grant, Observe, Policy, Positions, PublishAccess, Tenants};
+pub use policy::{Action, Denied, Grant, Observe, Offer, Policy, Positions, PublishAccess, Tenants};
+pub use rule::{IndexKey, IndexPlan, Reads};
 pub use sign::{SignError, Signer, TokenRequest};
 pub use token::{TokenOptions, Tokens};
 pub use topics::{BadName, PhysicalName, TopicPattern, TopicRule};

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::condition::Condition;
+use crate::decision::{Facts, Withheld};
+use crate::rule::{Reads, Rule};
 use crate::{Access, PhysicalName, Principal, Scope, TopicPattern, TopicRule};
 
 /// Every topic and every grant. Deny by default.
@@ -11,6 +14,7 @@ use crate::{Access, PhysicalName, Principal, Scope, TopicPattern, TopicRule};
 pub struct Policy {
     topics: HashMap<Arc<str>, TopicRule>,
     grants: HashMap<Arc<str>, Vec<Grant>>,
+    reads: HashMap<Arc<str>, Arc<Reads>>,
 }
 
 /// Lets holders of a role do something on topics.
@@ -26,6 +30,17 @@ pub struct Grant {
     pub tenants: Tenants,
     /// Whether positions on the log are shown.
     pub positions: Positions,
+    /// Which events: those for which it holds; all, without one.
+    pub condition: Option<Arc<Condition>>,
+    /// Where it was written, for those who ask why.
+    pub origin: Arc<str>,
+}
+
+impl Grant {
+    /// Whether it is about this action on this topic.
+    pub(crate) fn speaks(&self, action: Action, topic: &str) -> bool {
+        self.allow.contains(&action) && self.topics.iter().any(|pattern| pattern.matches(topic))
+    }
 }
 
 /// What a grant can allow.
@@ -105,7 +120,43 @@ pub enum Positions {
 #[error("not allowed, or no such topic")]
 pub struct Denied;
 
-/// Leave to put events onto a topic. Made by [`Policy::publish`] only.
+/// Leave to offer an event to a topic: what it is to be stamped with. The yes to the event itself is a
+/// [`PublishAccess`], and comes when the event is stamped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    access: PublishAccess,
+    rule: Rule,
+}
+
+impl Offer {
+    /// The logical topic.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.access.topic
+    }
+
+    /// The tenant that events are stamped with.
+    pub fn tenant(&self) -> &Arc<str> {
+        &self.access.tenant
+    }
+
+    /// The identity that events are stamped with.
+    pub fn subject(&self) -> &Arc<str> {
+        &self.access.subject
+    }
+
+    /// Whether it depends on what the event says.
+    pub fn is_conditional(&self) -> bool {
+        self.rule != Rule::All
+    }
+
+    /// Leave to put this event, as it will stand on the log, onto the topic.
+    pub fn admit(self, event: &impl Facts) -> Result<PublishAccess, Withheld> {
+        self.rule.decide(event)?;
+        Ok(self.access)
+    }
+}
+
+/// Leave to put events onto a topic. Made by [`Offer::admit`] and [`Policy::publish`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishAccess {
     topic: Arc<str>,
@@ -169,28 +220,48 @@ impl Policy {
         for grant in grants {
             by_role.entry(grant.role.clone()).or_default().push(grant);
         }
-        Self { topics: topics.into_iter().map(|topic| (topic.name.clone(), topic)).collect(), grants: by_role }
+        let topics: HashMap<_, _> = topics.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
+        let all = || by_role.values().flatten();
+        let reads = |topic: &Arc<str>| {
+            let speaks = |grant: &&Grant| grant.speaks(Action::Subscribe, topic);
+            Arc::new(Reads::of(all().filter(speaks).filter_map(|grant| grant.condition.as_ref())))
+        };
+        let reads = topics.keys().map(|topic| (topic.clone(), reads(topic))).collect();
+        Self { topics, grants: by_role, reads }
+    }
+
+    /// What conditions read of a topic's events.
+    pub fn reads(&self, topic: &str) -> Option<&Arc<Reads>> {
+        self.reads.get(topic)
     }
 
     /// Leave to receive a topic's events.
     pub fn subscribe(&self, principal: &Principal, topic: &str) -> Result<Access, Denied> {
-        let rule = self.allowed(principal, Action::Subscribe, topic)?;
-        let scope = if rule.public { Scope::Public } else { Scope::Tenant(principal.tenant.clone()) };
-        Ok(Access::grant(rule.name.clone(), rule.physical.of(&principal.tenant), scope))
+        let (topic, rule) = self.granted(principal, Action::Subscribe, topic)?;
+        let scope = if topic.public { Scope::Public } else { Scope::Tenant(principal.tenant.clone()) };
+        Ok(Access::grant(topic.name.clone(), topic.physical.of(&principal.tenant), scope, rule))
     }
 
-    /// Leave to put events onto a topic.
-    pub fn publish(&self, principal: &Principal, topic: &str) -> Result<PublishAccess, Denied> {
-        let rule = self.allowed(principal, Action::Publish, topic)?;
-        Ok(PublishAccess {
-            topic: rule.name.clone(),
-            physical: rule.physical.of(&principal.tenant),
+    /// Leave to offer events to a topic.
+    pub fn offer(&self, principal: &Principal, topic: &str) -> Result<Offer, Denied> {
+        let (topic, rule) = self.granted(principal, Action::Publish, topic)?;
+        let access = PublishAccess {
+            topic: topic.name.clone(),
+            physical: topic.physical.of(&principal.tenant),
             tenant: principal.tenant.clone(),
             subject: principal.subject.clone(),
-        })
+        };
+        Ok(Offer { access, rule })
     }
 
-    /// Whether some grant allows it, on a topic that exists.
+    /// Leave to put any event onto a topic: where some grant allows it without a condition.
+    pub fn publish(&self, principal: &Principal, topic: &str) -> Result<PublishAccess, Denied> {
+        let offer = self.offer(principal, topic)?;
+        if offer.is_conditional() { Err(Denied) } else { Ok(offer.access) }
+    }
+
+    /// Whether some grant allows it, on a topic that exists, whatever the grant's condition: for what is no
+    /// event, such as where to begin. What is seen from there is what [`Policy::subscribe`] lets through.
     pub fn may(&self, principal: &Principal, action: Action, topic: &str) -> bool {
         self.allowed(principal, action, topic).is_ok()
     }
@@ -220,11 +291,20 @@ impl Policy {
     }
 
     fn allowed(&self, principal: &Principal, action: Action, topic: &str) -> Result<&TopicRule, Denied> {
-        let speaks = |grant: &Grant| grant.allow.contains(&action) && grant.topics.iter().any(|t| t.matches(topic));
-        let granted = self.grants_of(principal).any(speaks);
+        let granted = self.grants_of(principal).any(|grant| grant.speaks(action, topic));
+        self.topic(action, topic).filter(|_| granted).ok_or(Denied)
+    }
+
+    /// The topic, and which events of it.
+    fn granted(&self, principal: &Principal, action: Action, topic: &str) -> Result<(&TopicRule, Rule), Denied> {
+        let grants = self.grants_of(principal).filter(|grant| grant.speaks(action, topic));
+        let rule = Rule::of(grants.map(|grant| grant.condition.as_ref()), principal, topic);
         // Looked up in any case, so that the time taken does not tell either.
-        let possible = |rule: &&TopicRule| action != Action::Publish || rule.publishable;
-        self.topics.get(topic).filter(possible).filter(|_| granted).ok_or(Denied)
+        self.topic(action, topic).zip(rule).ok_or(Denied)
+    }
+
+    fn topic(&self, action: Action, topic: &str) -> Option<&TopicRule> {
+        self.topics.get(topic).filter(|rule| action != Action::Publish || rule.publishable)
     }
 
     fn grants_of<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = &'a Grant> {

@@ -46,6 +46,8 @@ fn grant(role: &str, allow: &[Action], topics: &[&str]) -> Grant {
         topics: topics.iter().map(|pattern| pattern.parse().unwrap()).collect(),
         tenants: Tenants::Own,
         positions: Positions::Hidden,
+        condition: None,
+        origin: "".into(),
     }
 }
 

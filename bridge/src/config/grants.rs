@@ -1,6 +1,9 @@
 //! `[[grants]]`: who may do what. Nothing is allowed without one.
 
-use tidegate_gate::{Action, Grant, Positions, Tenants};
+use std::sync::Arc;
+
+use tidegate_gate::condition::BadCondition;
+use tidegate_gate::{Action, Condition, Grant, Positions, Tenants};
 
 use super::problem::{Place, Report};
 use super::raw::{Node, Value};
@@ -8,6 +11,9 @@ use super::section::{self, Section};
 
 /// A grant with its key and where it stands, for what is checked across sections.
 pub(super) type Placed = (Grant, String, Place);
+
+/// What a condition can be put on. With `replay` it says nothing more: what is read is what `subscribe` lets through.
+const CONDITIONAL: [Action; 3] = [Action::Subscribe, Action::Publish, Action::Replay];
 
 pub(super) fn read(node: Option<&Node>, report: &Report) -> Vec<Placed> {
     let Some(node) = node else { return Vec::new() };
@@ -53,6 +59,48 @@ fn read_grant(mut section: Section<'_>) -> Option<Grant> {
     if tenants == Tenants::All && allow.as_ref().is_some_and(|allow| allow.iter().any(|a| *a != Action::Observe)) {
         section.problem("tenants", "\"*\" is for observe only: put what else is allowed into a grant of its own");
     }
+    let condition =
+        section.read("where", |value| section::text(value)?.parse().map_err(|bad: BadCondition| bad.to_string()));
+    if let Some(condition) = &condition {
+        judge(condition, allow.as_deref().unwrap_or_default(), &section);
+    }
+    let origin = section.place().to_string().into();
     section.finish();
-    Some(Grant { role: role?, allow: allow?, topics: topics?, tenants, positions: positions.unwrap_or_default() })
+    Some(Grant {
+        role: role?,
+        allow: allow?,
+        topics: topics?,
+        tenants,
+        positions: positions.unwrap_or_default(),
+        condition: condition.map(Arc::new),
+        origin,
+    })
+}
+
+/// A condition speaks of events: it stands where events are let through, and should be one that finds them.
+fn judge(condition: &Condition, allow: &[Action], section: &Section<'_>) {
+    let others: Vec<&str> =
+        allow.iter().filter(|action| !CONDITIONAL.contains(action)).map(|action| action.name()).collect();
+    if !others.is_empty() {
+        let text = format!(
+            "says which events to subscribe to or to publish; put {} into a grant of its own",
+            others.join(" and ")
+        );
+        return section.problem("where", text);
+    }
+    if !allow.contains(&Action::Subscribe) {
+        if allow == [Action::Replay] {
+            section.problem("where", "says which events; replay says from where they are read: add subscribe");
+        }
+        return;
+    }
+    let Some(unindexed) = condition.unindexed() else { return };
+    let (without, of) = unindexed.alternatives;
+    let which = if of == 1 { "it".to_owned() } else { format!("{without} of its {of} alternatives") };
+    let text = format!(
+        "can not be indexed: {which} compares no place in the event with text by == or in, so every event of the \
+         tenant and type is evaluated, at {} steps, once per distinct claim values",
+        unindexed.steps
+    );
+    section.warning("where", text);
 }

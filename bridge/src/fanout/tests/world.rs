@@ -65,6 +65,8 @@ pub fn rules() -> Rules {
         topics: vec!["*".parse().unwrap()],
         tenants,
         positions: if role == "operator" { Positions::Raw } else { Positions::Hidden },
+        condition: None,
+        origin: "".into(),
     };
     let grants = [
         grant("reader", &[Action::Subscribe], Tenants::Own),
