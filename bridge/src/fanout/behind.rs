@@ -59,7 +59,7 @@ impl Shard {
         let Some((wants, _)) = self.behind(key, id) else { return Step::Wait };
         let topic_key = wants.topic;
         let Some(topic) = self.topics.get(topic_key) else { return Step::Wait };
-        let (physical, tail) = (Arc::clone(&topic.physical), topic.tail.clone());
+        let (physical, topic_id, tail) = (Arc::clone(&topic.physical), topic.id, topic.tail.clone());
         let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
         for &partition in tail.keys() {
             // A partition that the reader does not know begins at its earliest.
@@ -87,7 +87,7 @@ impl Shard {
         };
         behind.reading = Reading::Awaiting;
         let part = Part { physical, topic: topic_key, partition, from, until };
-        self.effects.push(Effect::Read(HistoryKey { session: key, subscription: id, part }));
+        self.effects.push(Effect::Read(HistoryKey { session: key, subscription: id, topic: topic_id, part }));
         Step::Wait
     }
 
@@ -248,7 +248,11 @@ impl Shard {
     /// A part of history has come, or can not be had.
     pub(super) fn history(&mut self, asked: &HistoryKey, outcome: Result<History, ReadError>) {
         let (key, id) = (asked.session, asked.subscription);
-        let asked = &asked.part;
+        let (asked_of, asked) = (asked.topic, &asked.part);
+        if self.topics.get(asked.topic).is_none_or(|topic| topic.id != asked_of) {
+            // Of the topic that had this name before: the one made anew is asked for itself.
+            return;
+        }
         let Some((wants, behind)) = self.behind(key, id) else { return };
         let expected = behind.position.get(&asked.partition) == Some(&asked.from);
         if !matches!(behind.reading, Reading::Awaiting) || wants.topic != asked.topic || !expected {

@@ -171,6 +171,8 @@ pub struct HistoryKey {
     pub session: SessionKey,
     /// Which subscription.
     pub subscription: u32,
+    /// The topic's identity when it was asked for: another one may have its name when the answer comes.
+    pub topic: Option<TopicId>,
     /// Which part.
     pub part: Part,
 }

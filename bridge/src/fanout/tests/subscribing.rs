@@ -1,13 +1,17 @@
 //! Subscribing: what is refused, where it begins, when it ends.
 
+use std::sync::Arc;
+
 use tidegate_gate::TokenError;
-use tidegate_log::TopicKey;
+use tidegate_log::{Bounds, ReadError, TopicKey};
 use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::frame::{ClientFrame, From, Subscribe};
 
 use super::shard::{Bench, ID, refresh, subscribe, unsubscribe};
 use super::world::{options, principal, sealer};
-use crate::fanout::{Effect, Input};
+use crate::fanout::{Effect, HistoryKey, Input};
+use crate::feed::Round;
+use crate::feed::catch_up::History;
 
 fn cursor(tenant: &str, topic: &str, topic_id: [u8; 16], offset: i64) -> Cursor {
     Cursor { tenant: tenant.into(), topic: topic.into(), topic_id, full: true, offsets: [(0, offset)].into() }
@@ -129,6 +133,88 @@ fn cursors_from_before_the_topic_was_there_hold() {
         bench.frame(key, unsubscribe(2, 2));
         bench.told(key);
     }
+}
+
+/// What the shard asks of the log, newest last.
+fn reads(bench: &Bench) -> Vec<HistoryKey> {
+    let reads = bench.effects.iter().filter_map(|effect| match effect {
+        Effect::Read(key) => Some(key.clone()),
+        _ => None,
+    });
+    reads.collect()
+}
+
+#[test]
+fn history_of_the_older_topic_is_not_taken_for_the_newer_ones() {
+    let mut bench = Bench::new();
+    let key = bench.open("acme", &["reader", "replayer"]);
+    bench.subscribe(key, "orders", From::Earliest);
+    bench.follow("orders", 1, &[(0, 10)]);
+    bench.feed();
+    let older = reads(&bench).pop().unwrap();
+    bench.input(Input::TopicClosed(TopicKey(1)));
+    bench.input(Input::TopicOpened { topic: TopicKey(1), id: [8; 16], offsets: [(0, 0)].into() });
+    bench.feed();
+    bench.told(key);
+    let mut round = Round::default();
+    round.push((TopicKey(1), 0, 3), "acme", "order.paid", |out| out.push_str(r#"{"event":{"id":"old"}}"#));
+    bench.input(Input::History(older, Ok(History { round: Arc::new(round), next: 10 })));
+    bench.feed();
+    bench.round(1, "acme", 0..2, 10);
+    bench.feed();
+    let texts = bench.told(key).texts.concat();
+    assert!(!texts.contains("old") && texts.contains(r#""id":"0""#) && texts.contains(r#""id":"1""#), "{texts}");
+}
+
+#[test]
+fn what_retention_took_from_a_reader_that_stood_there_is_said() {
+    let mut options = options(1);
+    options.window_bytes = 600;
+    let mut bench = Bench::with(options);
+    let holder = bench.live("acme");
+    let key = bench.open("acme", &["reader", "replayer"]);
+    // The window holds all from 10 on, and this reader takes 10 from it.
+    let at = |offset| vec![sealer(7).seal(&cursor("acme", "orders", ID, offset))];
+    bench.subscribe(key, "orders", From::Cursor(at(10)));
+    bench.told(key);
+    bench.round(1, "acme", 10..11, 10);
+    assert_eq!(bench.told(key).kinds(), ["batch"]);
+    bench.frame(key, unsubscribe(2, 1));
+    bench.told(key);
+    for offset in 11..40 {
+        bench.round(1, "acme", offset..offset + 1, 50);
+    }
+    bench.told(holder);
+    bench.subscribe(key, "orders", From::Cursor(at(11)));
+    bench.feed();
+    bench.told(key);
+    let read = reads(&bench).pop().unwrap();
+    assert_eq!(read.part.from, 11);
+    bench.input(Input::History(read, Err(ReadError::OutOfRange(Bounds { earliest: 20, end: 40 }))));
+    let told = bench.told(key);
+    assert_eq!(told.kinds(), ["moved"]);
+    assert!(told.texts[0].contains("expired"), "{:?}", told.texts);
+}
+
+#[test]
+fn the_window_of_a_topic_that_opens_late_is_not_entered_before_its_beginning() {
+    let mut bench = Bench::new();
+    let key = bench.live("acme");
+    bench.frame(key, unsubscribe(2, 1));
+    bench.told(key);
+    // Another node's feed knows of a partition that this one's has not found yet.
+    let known = Cursor { offsets: [(0, 10), (1, 2)].into(), ..cursor("acme", "orders", ID, 0) };
+    bench.subscribe(key, "orders", From::Cursor(vec![sealer(7).seal(&known)]));
+    bench.feed();
+    let read = reads(&bench).pop().unwrap();
+    assert_eq!((read.part.partition, read.part.from, read.part.until), (1, 2, 2), "asks whether the log goes so far");
+    bench.input(Input::History(read, Ok(History { round: Arc::default(), next: 2 })));
+    bench.feed();
+    // By now retention has taken what lay before 5.
+    bench.input(Input::TopicOpened { topic: TopicKey(1), id: ID, offsets: [(1, 5)].into() });
+    bench.feed();
+    let read = reads(&bench).pop().unwrap();
+    assert_eq!((read.part.partition, read.part.from, read.part.until), (1, 2, 5));
 }
 
 #[test]
