@@ -1,5 +1,6 @@
 //! What a session may do, and what becomes of one that does more: it ends with a clear code, and nobody else notices.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -173,6 +174,57 @@ async fn a_flood_of_frames_ends_its_session_and_no_other() {
     producer.flush();
     assert_eq!(next(&mut subscription).await.n(), 1);
     Account::of(&bridge).await.at_rest(|totals| totals.of("acme", "orders").consumed == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_pings_ends_its_session_too() {
+    let stage = Stage::new();
+    let bridge = stage.bridge(&[]);
+    let mut session = Session::open(bridge.address, &stage.token("acme", "eve", "member")).await;
+    let flood = async {
+        for _ in 0..60_000 {
+            session.send(Message::Ping(vec![7; 100].into())).await;
+        }
+        session.end().await
+    };
+    let (_, code) = timeout(LONG, flood).await.unwrap();
+    assert!([code::FLOODED.code, 1006].contains(&code), "{code}");
+    until("it is gone", async || bridge.metric("tidegate_connections") == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_neither_reads_nor_goes_is_let_go() {
+    let stage = Stage::new();
+    let topic = stage.orders("acme");
+    stage.create(&topic, 1).await;
+    let impatient = [("TIDEGATE_SERVER__HEARTBEAT_INTERVAL", "1s"), ("TIDEGATE_SERVER__HEARTBEAT_TIMEOUT", "1s")];
+    let large = ("TIDEGATE_LIMITS__CREDIT_BYTES", "64MiB");
+    let bridge = stage.bridge(&[impatient[0], impatient[1], large]);
+    let mut session = Session::open(bridge.address, &stage.token("acme", "deaf", "member")).await;
+    session.say(&json!({"subscribe": {"id": 1, "topic": "orders"}})).await;
+    session.answer("subscribed").await;
+    // More than the kernel takes for a socket that is not read.
+    let producer = stage.producer(&[]);
+    let event = notice("acme", 1).replacen("\"data\"", &format!(r#""x":"{}","data""#, "x".repeat(500 << 10)), 1);
+    (0..40).for_each(|_| producer.event(&topic, "k", &event));
+    producer.flush();
+    until("its session is over", async || bridge.metric(r#"tidegate_sessions{kind="open"}"#) == 0).await;
+    until("its socket is closed", async || bridge.metric("tidegate_connections") == 0).await;
+    drop(session);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_ends_though_somebody_does_not_take_the_answer() {
+    let stage = Stage::new();
+    let assets = tempfile::tempdir().unwrap();
+    std::fs::write(assets.path().join("large.txt"), vec![b'x'; 32 << 20]).unwrap();
+    let mut bridge = stage.bridge(&[("TIDEGATE_ASSETS", assets.path().to_str().unwrap())]);
+    let mut deaf = std::net::TcpStream::connect(bridge.address).unwrap();
+    write!(deaf, "GET /large.txt HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut first = [0];
+    deaf.read_exact(&mut first).unwrap();
+    bridge.process.ask_to_end();
+    assert!(bridge.process.wait().success(), "{}", bridge.process.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Catching up: history for subscriptions that are behind, read by other clients than the live feed's, at a bounded
 //! rate. What several ask for at once, or shortly after another, is read once.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,6 +47,7 @@ pub struct History {
 #[derive(Clone)]
 pub struct CatchUp {
     jobs: Sender<Job>,
+    cache: Arc<Mutex<Cache>>,
 }
 
 type Done<T> = Box<dyn FnOnce(T) + Send>;
@@ -68,7 +69,7 @@ pub struct Options {
 /// What the readers share.
 struct Shared {
     jobs: Mutex<Receiver<Job>>,
-    cache: Mutex<Cache>,
+    cache: Arc<Mutex<Cache>>,
     rate: Mutex<Rate>,
     table: Arc<TopicTable>,
 }
@@ -79,15 +80,21 @@ impl CatchUp {
     pub fn start(log: &Arc<dyn Log>, table: Arc<TopicTable>, options: Options) -> Result<Self, LogError> {
         let (jobs, receiver) = channel();
         let rate = Rate { per_s: options.bytes_per_s, debt: 0, at: Instant::now() };
-        let shared =
-            Arc::new(Shared { jobs: Mutex::new(receiver), cache: Mutex::default(), rate: Mutex::new(rate), table });
+        let cache = Arc::<Mutex<Cache>>::default();
+        let (jobs_of_all, rate) = (Mutex::new(receiver), Mutex::new(rate));
+        let shared = Arc::new(Shared { jobs: jobs_of_all, cache: Arc::clone(&cache), rate, table });
         for number in 0..options.readers.max(1) {
             let (reader, shared) = (log.reader()?, Arc::clone(&shared));
             let name = format!("catch-up-{number}");
             let spawned = std::thread::Builder::new().name(name).spawn(move || shared.run(reader));
             spawned.map_err(|error| LogError::Fatal(format!("no thread for catching up: {error}")))?;
         }
-        Ok(Self { jobs })
+        Ok(Self { jobs, cache })
+    }
+
+    /// A topic was deleted. One that is made under its name is another log: nothing that was read so far is of it.
+    pub fn forget(&self, topic: TopicKey) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).forget(topic);
     }
 
     /// Reads a part of history.
@@ -120,9 +127,13 @@ impl Shared {
     }
 
     fn read(&self, reader: &mut dyn Reader, part: Part) -> Result<History, ReadError> {
-        if let Some(history) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&part) {
-            return Ok(history);
-        }
+        let life = {
+            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(history) = cache.get(&part) {
+                return Ok(history);
+            }
+            cache.life(part.topic)
+        };
         let spec = self.table.spec(&part.physical).ok_or(ReadError::Unknown)?;
         let limit = Limit { records: CHUNK_RECORDS, bytes: CHUNK_BYTES, until: part.until };
         let mut round = Round::default();
@@ -135,7 +146,7 @@ impl Shared {
         // At the end nothing below `until` is still to come: the feed has been beyond it.
         let next = if chunk.end { chunk.next.max(part.until) } else { chunk.next };
         let history = History { round: Arc::new(round), next };
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(part, history.clone());
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(part, life, history.clone());
         let wait = self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(bytes);
         std::thread::sleep(wait);
         Ok(history)
@@ -146,6 +157,8 @@ impl Shared {
 struct Cache {
     parts: VecDeque<(Part, History)>,
     bytes: usize,
+    /// How often each topic was forgotten, so that what is being read meanwhile is not kept.
+    lives: HashMap<TopicKey, u64>,
 }
 
 impl Cache {
@@ -153,7 +166,20 @@ impl Cache {
         self.parts.iter().find(|(known, _)| known == part).map(|(_, history)| history.clone())
     }
 
-    fn put(&mut self, part: Part, history: History) {
+    fn life(&self, topic: TopicKey) -> u64 {
+        self.lives.get(&topic).copied().unwrap_or_default()
+    }
+
+    fn forget(&mut self, topic: TopicKey) {
+        *self.lives.entry(topic).or_default() += 1;
+        self.parts.retain(|(part, _)| part.topic != topic);
+        self.bytes = self.parts.iter().map(|(_, history)| history.round.size()).sum();
+    }
+
+    fn put(&mut self, part: Part, life: u64, history: History) {
+        if self.life(part.topic) != life {
+            return;
+        }
         self.bytes += history.round.size();
         self.parts.push_back((part, history));
         while self.bytes > CACHE_BYTES {
@@ -178,5 +204,47 @@ impl Rate {
         // A second's worth may be read at once.
         let over = self.debt.saturating_sub(self.per_s);
         Duration::from_secs_f64(over as f64 / self.per_s.max(1) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(topic: u32, from: i64) -> Part {
+        Part { physical: "acme.orders".into(), topic: TopicKey(topic), partition: 0, from, until: from + 10 }
+    }
+
+    fn history(next: i64) -> History {
+        History { round: Arc::default(), next }
+    }
+
+    #[test]
+    fn what_was_read_of_a_deleted_topic_is_not_taken_for_the_new_one() {
+        let mut cache = Cache::default();
+        let (life, other) = (cache.life(TopicKey(1)), cache.life(TopicKey(2)));
+        cache.put(part(1, 0), life, history(10));
+        cache.put(part(2, 0), other, history(10));
+        cache.forget(TopicKey(1));
+        assert!(cache.get(&part(1, 0)).is_none() && cache.get(&part(2, 0)).is_some());
+        // A read that was under way brings what was there before.
+        cache.put(part(1, 10), life, history(20));
+        assert!(cache.get(&part(1, 10)).is_none());
+        let life = cache.life(TopicKey(1));
+        cache.put(part(1, 0), life, history(7));
+        assert_eq!(cache.get(&part(1, 0)).map(|history| history.next), Some(7));
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let mut cache = Cache::default();
+        let mut round = Round::default();
+        round.push((TopicKey(1), 0, 0), "acme", "a.b", |out| out.push_str(&"x".repeat(CACHE_BYTES / 3)));
+        let round = Arc::new(round);
+        for from in 0..10 {
+            cache.put(part(1, from), 0, History { round: Arc::clone(&round), next: from });
+            assert!(cache.bytes <= CACHE_BYTES);
+        }
+        assert!(cache.get(&part(1, 0)).is_none() && cache.get(&part(1, 9)).is_some());
     }
 }

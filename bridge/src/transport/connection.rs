@@ -24,7 +24,8 @@ use crate::session::websocket_frame;
 /// How long the other side may take to close after we have.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Frames that a client may send: reports are a few a second, publishes have limits of their own.
+/// Frames that a client may send: reports are a few a second, publishes have limits of their own. WebSocket's own
+/// pings are among them, for each is answered.
 const FRAMES: Rate = Rate { per_second: 2_000, burst: 10_000 };
 
 /// Bytes read from a socket at once. Each idle connection keeps as much.
@@ -62,13 +63,15 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
         .max_frame_size(Some(limit));
     let stream = SocketStream::new(Rc::clone(&socket), early);
     let mut websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let outcome = tokio::time::timeout(local.handshake_timeout, handshake(&local, &socket, &mut websocket)).await;
+    let mut flood = Bucket::new(FRAMES, local.moment().now);
+    let handshake = handshake(&local, &socket, &mut websocket, &mut flood);
+    let outcome = tokio::time::timeout(local.handshake_timeout, handshake).await;
     let opened = outcome.unwrap_or_else(|_| {
         let failed = Failed::new(ErrorCode::HandshakeTimeout, "no valid hello came in time");
         Err(Some(Refused { failed, close: code::HANDSHAKE_TIMEOUT }))
     });
     match opened {
-        Ok(key) => converse(&local, &socket, &mut websocket, key).await,
+        Ok(key) => converse(&local, &socket, &mut websocket, &mut flood, key).await,
         Err(Some(Refused { failed, close })) => {
             let name = ErrorCode::from_name(&failed.code).map_or("internal", ErrorCode::name);
             local.metrics.handshake(name);
@@ -89,9 +92,10 @@ async fn handshake(
     local: &Rc<Local>,
     socket: &Rc<Socket>,
     websocket: &mut WebSocket,
+    flood: &mut Bucket,
 ) -> Result<SessionKey, Option<Refused>> {
     let refuse = |code: ErrorCode, text: &str, close| Some(Refused { failed: Failed::new(code, text), close });
-    let text = match next(websocket, socket).await {
+    let text = match next(local, socket, websocket, flood).await {
         Incoming::Text(text) => text,
         Incoming::End => return Err(None),
         Incoming::Bad(code, text, close) => return Err(refuse(code, text, close)),
@@ -117,10 +121,15 @@ async fn handshake(
 }
 
 /// Hands frames to the shard until the session or the socket ends.
-async fn converse(local: &Rc<Local>, socket: &Rc<Socket>, websocket: &mut WebSocket, key: SessionKey) {
-    let mut flood = Bucket::new(FRAMES, local.moment().now);
+async fn converse(
+    local: &Rc<Local>,
+    socket: &Rc<Socket>,
+    websocket: &mut WebSocket,
+    flood: &mut Bucket,
+    key: SessionKey,
+) {
     loop {
-        let text = match next(websocket, socket).await {
+        let text = match next(local, socket, websocket, flood).await {
             Incoming::Text(text) => text,
             Incoming::End => break,
             Incoming::Bad(code, text, close) => {
@@ -129,10 +138,6 @@ async fn converse(local: &Rc<Local>, socket: &Rc<Socket>, websocket: &mut WebSoc
             }
         };
         local.metrics.frame();
-        if flood.take(1, local.moment().now).is_err() {
-            local.refuse(key, Failed::new(ErrorCode::RateLimited, "too many frames"), code::FLOODED);
-            break;
-        }
         match ClientFrame::decode(&text) {
             Ok(Some(frame)) => local.input(Input::Frame(key, frame)),
             Ok(None) => {}
@@ -146,12 +151,15 @@ async fn converse(local: &Rc<Local>, socket: &Rc<Socket>, websocket: &mut WebSoc
 }
 
 /// The next text from the other side.
-async fn next(websocket: &mut WebSocket, socket: &Socket) -> Incoming {
+async fn next(local: &Local, socket: &Socket, websocket: &mut WebSocket, flood: &mut Bucket) -> Incoming {
     loop {
         let message = tokio::select! {
             message = websocket.next() => message,
             () = socket.ended.notified() => return Incoming::End,
         };
+        if flood.take(1, local.moment().now).is_err() {
+            return Incoming::Bad(ErrorCode::RateLimited, "too many frames", code::FLOODED);
+        }
         match message {
             Some(Ok(Message::Text(text))) => return Incoming::Text(text.as_str().to_owned()),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}

@@ -23,6 +23,9 @@ use crate::telemetry::Metrics;
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long requests under way may take when the server stops.
+const REQUESTS: Duration = Duration::from_secs(5);
+
 /// What the HTTP side of a node is made of.
 pub struct Server {
     /// Its configuration.
@@ -67,11 +70,13 @@ impl Server {
 }
 
 impl ServerHandle {
-    /// Stops accepting, and waits for requests that are under way.
+    /// Stops accepting, and waits a moment for requests that are under way.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(REQUESTS, self.tasks.wait()).await.is_err() {
+            tracing::warn!(requests = self.tasks.len(), "stopping although not every answer was taken");
+        }
     }
 }
 

@@ -302,7 +302,10 @@ impl Local {
             FeedMessage::Round(round) => Input::Round(round),
             FeedMessage::Followed { physical, topic, id, offsets } => Input::Followed { physical, topic, id, offsets },
             FeedMessage::Opened(topic, id, offsets) => Input::TopicOpened { topic, id, offsets },
-            FeedMessage::Closed(topic) => Input::TopicClosed(topic),
+            FeedMessage::Closed(topic) => {
+                self.catch_up.forget(topic);
+                Input::TopicClosed(topic)
+            }
         };
         self.shard.borrow_mut().handle(self.moment(), input);
     }
