@@ -1,0 +1,40 @@
+//! `[[grants]]`
+
+use super::*;
+
+#[test]
+fn problems() {
+    for (text, expected) in [
+        ("allow = [\"subscribe\"]\ntopics = [\"*\"]\n", "grants[0].role: must name the role"),
+        ("role = \"*\"\nallow = [\"subscribe\"]\ntopics = [\"*\"]\n", "grants[0].role: \"*\" is no role"),
+        ("role = \"a\"\ntopics = [\"*\"]\n", "grants[0].allow: must say what it allows"),
+        ("role = \"a\"\nallow = [\"subscribe\"]\n", "grants[0].topics: must name topics"),
+        ("role = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"or*\"]\n", "grants[0].topics: \"or*\" must be a topic"),
+        (
+            "role = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"*\"]\ntenants = \"*\"\n",
+            "grants[0].tenants: \"*\" is for observe only",
+        ),
+        (
+            "role = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"*\"]\npositions = \"rwa\"\n",
+            "grants[0].positions: \"rwa\" must be \"hidden\" or \"raw\"; did you mean \"raw\"?",
+        ),
+        ("role = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"*\"]\nwhere = \"x\"\n", "grants[0].where: unknown key"),
+    ] {
+        let problems = bad(&format!("[[grants]]\n{text}"));
+        assert!(problems.contains(expected), "{problems}\n{expected}");
+        assert_eq!(problems.lines().count(), 1, "{problems}");
+    }
+}
+
+#[test]
+fn a_wildcard_that_matches_nothing_is_warned_of() {
+    let text = "[[grants]]\nrole = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"eu.*\"]\n";
+    let told = warnings(&format!("{LEAST}{text}")).join("\n");
+    assert!(told.contains("tidegate.toml:10: grants[0].topics: \"eu.*\" matches no topic"), "{told}");
+}
+
+#[test]
+fn the_policy_is_that_of_the_file() {
+    let text = "[[grants]]\nrole = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"orders\"]\n";
+    assert_eq!(good(text, &[]).policy().physical("orders").unwrap().to_string(), "{tenant}.orders");
+}
