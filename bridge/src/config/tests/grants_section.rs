@@ -18,7 +18,11 @@ fn problems() {
             "role = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"*\"]\npositions = \"rwa\"\n",
             "grants[0].positions: \"rwa\" must be \"hidden\" or \"raw\"; did you mean \"raw\"?",
         ),
-        ("role = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"*\"]\nwhere = \"x\"\n", "grants[0].where: unknown key"),
+        (
+            "role = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"*\"]\nwhere = \"x\"\n",
+            "grants[0].where: line 1, column 1: there is no \"x\" here",
+        ),
+        ("role = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"*\"]\nwher = \"x\"\n", "grants[0].wher: unknown key"),
     ] {
         let problems = bad(&format!("[[grants]]\n{text}"));
         assert!(problems.contains(expected), "{problems}\n{expected}");
