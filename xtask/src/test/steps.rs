@@ -134,7 +134,7 @@ fn rustdoc(_: &Tools) -> anyhow::Result<Tally> {
 fn client(tools: &Tools) -> anyhow::Result<Tally> {
     assets::tarball()?;
     let directory = "wasm-client/npm/test";
-    let mut tally = npm_test(tools, directory, &[])?;
+    let mut tally = npm_test(tools, directory)?;
     tally += check(node(tools, "npm", directory).args(["run", "--silent", "types"]))?;
     Ok(tally)
 }
@@ -149,19 +149,27 @@ fn e2e(tools: &Tools) -> anyhow::Result<Tally> {
     counted(command.envs(build()?).args(["test", "--locked", "--no-fail-fast"]).args(integration_tests(true)?))
 }
 
+/// The end-to-end test that is a step by itself.
+const BROWSER: &str = "browser";
+
 /// Arguments that choose the integration tests that need Kafka, or those that don't.
 fn integration_tests(with_kafka: bool) -> anyhow::Result<Vec<String>> {
     let mut arguments = Vec::new();
     for package in workspace::packages()? {
         let needs_kafka = |test: &String| package.directory == "tests" || test.starts_with("kafka");
-        let chosen = package.tests.iter().filter(|test| needs_kafka(test) == with_kafka);
+        let chosen = package.tests.iter().filter(|test| needs_kafka(test) == with_kafka && *test != BROWSER);
         arguments.extend(chosen.flat_map(|test| ["--test".into(), test.clone()]));
     }
     Ok(arguments)
 }
 
 fn browser(tools: &Tools) -> anyhow::Result<Tally> {
-    npm_test(tools, "tests/e2e", &build()?)
+    let directory = "tests/e2e";
+    assets::node_modules(directory, node(tools, "npm", directory))?;
+    let mut command = process::cargo();
+    tools.apply(&mut command);
+    // What the tests within it say is shown as they say it, and counted.
+    counted(command.envs(build()?).args(["test", "--locked", "--test", BROWSER]))
 }
 
 /// Builds what end-to-end tests run against; the variables that tell them where it is.
@@ -170,7 +178,7 @@ fn build() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
 }
 
 /// `npm ci` and `node --test` in a directory.
-fn npm_test(tools: &Tools, directory: &str, variables: &[(&'static str, PathBuf)]) -> anyhow::Result<Tally> {
+fn npm_test(tools: &Tools, directory: &str) -> anyhow::Result<Tally> {
     assets::node_modules(directory, node(tools, "npm", directory))?;
     let mut tests: Vec<_> = std::fs::read_dir(directory)?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -178,7 +186,6 @@ fn npm_test(tools: &Tools, directory: &str, variables: &[(&'static str, PathBuf)
         .collect();
     tests.sort_unstable();
     let mut command = node(tools, "node", directory);
-    command.envs(variables.iter().cloned());
     command.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]).args(tests);
     counted(&mut command)
 }

@@ -38,7 +38,11 @@ pub(super) fn missing(tool: Tool) -> Vec<Package> {
         // Ubuntu's package of this name only points to a snap, which does not run everywhere.
         Tool::Chromium => need(chromium::present() || !is_debian(), &["chromium"]),
         Tool::Kcat => need(find("kcat").is_some(), &["kcat"]),
-        Tool::Python => need(find("python3").is_some(), &["python3"]),
+        Tool::Python => {
+            need(find("python3").is_some(), &["python3"]);
+            // Debian's own has no pip to put into an environment.
+            need(process::output("python3", &["-c", "import ensurepip"]).is_some(), &["python3-venv"]);
+        }
         Tool::Wasm => {}
     }
     packages

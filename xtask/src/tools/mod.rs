@@ -28,7 +28,7 @@ pub(crate) enum Tool {
     Chromium,
     /// `kcat`.
     Kcat,
-    /// `python3`.
+    /// `python3`, able to make virtual environments.
     Python,
 }
 
