@@ -27,14 +27,14 @@ function sockets(page) {
 describe("a session", { concurrency: true }, () => {
   test("outlives its first token, on the same socket", async () => {
     const of = tenant();
-    const lifetimes = [8, 60];
+    const lifetimes = [10, 60];
     let fetched = 0;
     const page = await open(browser, bridge, () => token(of, { seconds: lifetimes[fetched++] }));
     const opened = sockets(page);
     await page.evaluate(() => follow("carts", "cart.add"));
     await put(of, 1);
     await seen(page, 1);
-    await sleep(9000);
+    await sleep(10_500);
     await put(of, 2);
     assert.deepEqual(await seen(page, 2), [1, 2]);
     assert.deepEqual([fetched, opened.length, await told(page)], [2, 0, []]);
@@ -42,7 +42,7 @@ describe("a session", { concurrency: true }, () => {
 
   test("whose token could not be renewed ends with it, and is resumed with the next", async () => {
     const of = tenant();
-    const tokens = [() => token(of, { seconds: 3 }), () => assert.fail("signed out"), () => token(of)];
+    const tokens = [() => token(of, { seconds: 5 }), () => assert.fail("signed out"), () => token(of)];
     const page = await open(browser, bridge, () => tokens.shift()());
     await page.evaluate(() => follow("carts", "cart.add"));
     await put(of, 1);
@@ -106,8 +106,8 @@ describe("a session", { concurrency: true }, () => {
     const opened = sockets(page);
     await page.evaluate(() => follow("carts", "cart.add"));
     await page.evaluate(() => (globalThis.asleep = true));
-    // The hasty bridge pings each second, and closes after two more without an answer.
-    await sleep(5000);
+    // The hasty bridge pings each second, and closes after four more without an answer.
+    await sleep(7000);
     await put(of, 1);
     await seen(page, 1);
     assert.deepEqual([opened.length, await told(page)], [0, []]);

@@ -19,7 +19,7 @@ const PARTITIONS: i32 = 4;
 /// Lets a test see within seconds what otherwise takes minutes: a silent tab, and a resume that memory can't serve.
 const HASTY: [(&str, &str); 3] = [
     ("TIDEGATE_SERVER__HEARTBEAT_INTERVAL", "1s"),
-    ("TIDEGATE_SERVER__HEARTBEAT_TIMEOUT", "2s"),
+    ("TIDEGATE_SERVER__HEARTBEAT_TIMEOUT", "4s"),
     ("TIDEGATE_WINDOW__BYTES", "1MiB"),
 ];
 
