@@ -9,7 +9,7 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 
 /// Most slices handed to one `writev`.
-const SLICES: usize = 64;
+const SLICES: usize = 16;
 
 /// Bytes waiting for one socket, in order.
 #[derive(Debug, Default)]
@@ -46,8 +46,10 @@ impl Outbox {
             let taken = match self.queue.make_contiguous() {
                 [one] => write(&[IoSlice::new(one)])?,
                 many => {
-                    let slices: Vec<IoSlice<'_>> = many.iter().take(SLICES).map(|bytes| IoSlice::new(bytes)).collect();
-                    write(&slices)?
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let count = many.len().min(SLICES);
+                    slices.iter_mut().zip(many).for_each(|(slice, bytes)| *slice = IoSlice::new(bytes));
+                    write(&slices[..count])?
                 }
             };
             if taken == 0 {

@@ -53,7 +53,7 @@ enum Incoming {
 
 /// Serves one connection to its end.
 pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
-    let socket = Socket::new(tcp);
+    let (socket, stream) = Socket::new(tcp, early);
     let limit = local.frame_bytes;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -61,7 +61,6 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
         .max_write_buffer_size(4096)
         .max_message_size(Some(limit))
         .max_frame_size(Some(limit));
-    let stream = SocketStream::new(Rc::clone(&socket), early);
     let mut websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let mut flood = Bucket::new(FRAMES, local.moment().now);
     let handshake = handshake(&local, &socket, &mut websocket, &mut flood);

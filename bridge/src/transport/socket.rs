@@ -6,19 +6,20 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
 use crate::session::Outbox;
 
-/// A connection's socket and outbox, within one shard's thread.
+/// A connection's way out and its outbox, within one shard's thread.
 pub(super) struct Socket {
-    tcp: TcpStream,
+    tcp: OwnedWriteHalf,
     /// Bytes on their way out.
     pub(super) outbox: Rc<RefCell<Outbox>>,
     /// A task waits for the socket to take more.
@@ -35,17 +36,23 @@ pub(super) struct Socket {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Socket {
-    pub(super) fn new(tcp: TcpStream) -> Rc<Self> {
+    /// Takes a connection apart: its way out, and what tungstenite takes for its stream. `early` came along with the
+    /// upgrade.
+    pub(super) fn new(tcp: TcpStream, early: Bytes) -> (Rc<Self>, SocketStream) {
         // Frames are written whole; waiting for more would only delay them.
         let _ = tcp.set_nodelay(true);
-        Rc::new(Self {
-            tcp,
+        let (read, write) = tcp.into_split();
+        let socket = Rc::new(Self {
+            tcp: write,
             outbox: Rc::default(),
             waiting: Cell::new(false),
             ending: Cell::new(false),
             ended: Notify::new(),
             abandoned: Notify::new(),
-        })
+        });
+        let mut stream = SocketStream { socket: Rc::clone(&socket), read, early };
+        stream.forget_early();
+        (socket, stream)
     }
 
     /// Writes what the socket takes now; the rest is written when it takes more.
@@ -100,12 +107,17 @@ impl Socket {
     }
 
     fn write(&self) -> io::Result<()> {
-        self.outbox.borrow_mut().flush(|slices| self.tcp.try_write_vectored(slices))
+        self.outbox.borrow_mut().flush(|slices| match slices {
+            // `send` costs the kernel less than a `writev` of one, and one it is nearly always.
+            [one] => self.tcp.try_write(one),
+            many => self.tcp.try_write_vectored(many),
+        })
     }
 
     fn finish(&self) {
         if self.ending.get() {
-            let _ = socket2::SockRef::from(&self.tcp).shutdown(std::net::Shutdown::Write);
+            let tcp: &TcpStream = self.tcp.as_ref();
+            let _ = socket2::SockRef::from(tcp).shutdown(std::net::Shutdown::Write);
             self.ended.notify_one();
         }
     }
@@ -114,13 +126,17 @@ impl Socket {
 /// What tungstenite takes for its stream.
 pub(super) struct SocketStream {
     socket: Rc<Socket>,
+    read: OwnedReadHalf,
     /// What came along with the upgrade.
     early: Bytes,
 }
 
 impl SocketStream {
-    pub(super) fn new(socket: Rc<Socket>, early: Bytes) -> Self {
-        Self { socket, early }
+    /// An empty slice still holds the buffer that it was cut from: all that HTTP read its request into.
+    fn forget_early(&mut self) {
+        if self.early.is_empty() {
+            self.early = Bytes::new();
+        }
     }
 }
 
@@ -130,19 +146,11 @@ impl AsyncRead for SocketStream {
             let count = self.early.len().min(buffer.remaining());
             buffer.put_slice(&self.early[..count]);
             self.early.advance(count);
+            self.forget_early();
             return Poll::Ready(Ok(()));
         }
-        loop {
-            ready!(self.socket.tcp.poll_read_ready(cx))?;
-            match self.socket.tcp.try_read(buffer.initialize_unfilled()) {
-                Ok(count) => {
-                    buffer.advance(count);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        // Knows after a read that did not fill the buffer that there is no more, and does not ask again.
+        Pin::new(&mut self.read).poll_read(cx, buffer)
     }
 }
 
