@@ -12,6 +12,7 @@ use tidegate_gate::Tokens;
 use tidegate_log::Log;
 use tidegate_log::kafka::{KafkaLog, KafkaOptions};
 use tidegate_log::sqlite::{SqliteLog, SqliteOptions};
+use tidegate_protocol::code;
 use tidegate_protocol::frame::Limits;
 use tokio::sync::mpsc;
 
@@ -34,6 +35,12 @@ const TOTALS: Duration = Duration::from_secs(1);
 /// How often the keys of tokens are looked at.
 const KEYS: Duration = Duration::from_mins(1);
 
+/// How long the last words to a session may take.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// How often a stopping node looks whether everybody has left.
+const GLANCE: Duration = Duration::from_millis(20);
+
 /// How long what was published may take to become durable when the node stops.
 const FLUSH: Duration = Duration::from_secs(10);
 
@@ -45,6 +52,7 @@ pub struct Node {
     shards: Vec<ShardHandle>,
     threads: Vec<JoinHandle<()>>,
     feed: FeedHandle,
+    metrics: Arc<Metrics>,
     draining: Arc<AtomicBool>,
     drain_timeout: Duration,
 }
@@ -131,34 +139,48 @@ impl Node {
             shards: shards.clone(),
             status,
             hub,
-            metrics,
+            metrics: Arc::clone(&metrics),
             assets: extras.assets,
             dev_token: extras.dev_token,
         };
         let server = server.start().await?;
         let drain_timeout = config.server.drain_timeout;
-        Ok(Self { server, log, shards, threads, feed: feed_handle, draining, drain_timeout })
+        Ok(Self { server, log, shards, threads, feed: feed_handle, metrics, draining, drain_timeout })
     }
 
-    /// Stops in order: unready, no new connections, sessions told to come back elsewhere and their outboxes written,
-    /// the log flushed, threads ended.
+    /// Stops in order: unready, sessions told to come back elsewhere and given the time to, those that stayed ended,
+    /// no requests, the log flushed, threads ended.
     pub async fn stop(self) {
         self.draining.store(true, Ordering::Relaxed);
         for shard in &self.shards {
             shard.input(Input::Drain(self.drain_timeout.as_millis() as u64));
         }
+        // Until their delay is over, clients settle what they hold and report it.
+        self.empty(self.drain_timeout).await;
+        for shard in &self.shards {
+            shard.input(Input::EndAll(code::GOING_AWAY));
+        }
+        self.empty(GOODBYE).await;
         self.server.stop().await;
         let log = Arc::clone(&self.log);
-        // What clients were told goes out meanwhile: shards write until they are stopped.
         let flushed = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
         if flushed.is_err() {
             tracing::error!("the log could not be flushed");
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
         self.feed.stop();
         self.shards.iter().for_each(ShardHandle::stop);
         let threads = self.threads;
         let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+    }
+
+    /// Waits until no connection is open, at most `limit`.
+    async fn empty(&self, limit: Duration) {
+        let gone = async {
+            while self.metrics.connections() > 0 {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        let _ = tokio::time::timeout(limit, gone).await;
     }
 }
 

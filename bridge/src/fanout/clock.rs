@@ -138,13 +138,12 @@ impl Shard {
         positions.into_iter().filter_map(sealed).collect()
     }
 
-    /// Tells everyone to come back, spread over `spread` milliseconds, and ends their sessions.
+    /// Tells everyone to come back, spread over `spread` milliseconds.
     pub(super) fn drain(&mut self, spread: u64) {
         let keys: Vec<SessionKey> = self.sessions.keys().collect();
         let count = keys.len().max(1) as u64;
         for (index, key) in keys.into_iter().enumerate() {
             self.say(key, &ServerFrame::Reconnect(Reconnect { delay_ms: spread * index as u64 / count }));
-            self.end(key, code::GOING_AWAY);
         }
     }
 }

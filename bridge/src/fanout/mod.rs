@@ -128,6 +128,8 @@ pub enum Input {
     Ledger(Arc<NodeSnapshot>),
     /// The node is going away: tell everyone to come back, spread over this many milliseconds.
     Drain(u64),
+    /// The node is gone now: end every session.
+    EndAll(CloseCode),
 }
 
 /// What a shard wants done.

@@ -138,6 +138,10 @@ impl Shard {
             Input::LogAvailable(available) => self.log_state(available),
             Input::Ledger(snapshot) => self.ledger(&snapshot),
             Input::Drain(spread) => self.drain(spread),
+            Input::EndAll(code) => {
+                let keys: Vec<SessionKey> = self.sessions.keys().collect();
+                keys.into_iter().for_each(|key| self.end(key, code));
+            }
         }
     }
 
