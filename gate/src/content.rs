@@ -50,7 +50,7 @@ impl Headers for () {
     }
 }
 
-impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
     fn last(&self, name: &str) -> Option<Option<&[u8]>> {
         self.iter().rev().find(|(known, _)| known.as_ref() == name).map(|(_, value)| Some(value.as_ref()))
     }

@@ -245,7 +245,12 @@ impl<'a> Checker<'a> {
             Some(Comparison::Equal(wanted)) => Node::Equal(wanted, one, other),
             Some(Comparison::Order(order)) => {
                 for kind in [kind, other_kind] {
-                    self.takes(part, "an order", kind, &[Kind::Number, Kind::Text, Kind::Time, Kind::Span])?;
+                    self.takes(
+                        part,
+                        "an order",
+                        kind,
+                        &[Kind::Bool, Kind::Number, Kind::Text, Kind::Time, Kind::Span],
+                    )?;
                 }
                 Node::Order(order, one, other)
             }

@@ -8,7 +8,7 @@ use super::{BadCondition, MAX_BYTES};
 /// Brackets within brackets.
 const MAX_NESTING: usize = 12;
 /// Operators that nest to the right.
-const MAX_NESTING_OPERATORS: usize = 24;
+const MAX_OPERATORS: usize = 24;
 /// The generated parser takes more than 100 KiB of stack a level; it has a thread of its own.
 const STACK: usize = 32 << 20;
 
@@ -43,15 +43,18 @@ fn bounded(source: &str) -> Result<(), BadCondition> {
     if source.len() > MAX_BYTES {
         return Err(at(source, 0, format!("has {} bytes; at most {MAX_BYTES} are allowed", source.len())));
     }
-    let (mut open, mut operators) = (0usize, 0);
+    let (mut open, mut operators, mut signs) = (0usize, 0, 0);
     for (position, c) in source.chars().enumerate() {
         match c {
             '(' | '[' | '{' => open += 1,
             ')' | ']' | '}' => open = open.saturating_sub(1),
-            '!' | '?' | '-' => operators += 1,
+            '?' => operators += 1,
+            '!' | '-' => signs += 1,
+            // Only signs without anything between them nest.
+            c if !c.is_whitespace() => signs = 0,
             _ => {}
         }
-        if open > MAX_NESTING || operators > MAX_NESTING_OPERATORS {
+        if open > MAX_NESTING || operators > MAX_OPERATORS || signs > MAX_OPERATORS {
             return Err(at(source, position, "is nested too deeply"));
         }
     }

@@ -195,6 +195,7 @@ impl<'c, 'e> Val<'c, 'e> {
             return Ok(Some(one.cmp(other)));
         }
         match (self, other) {
+            (Self::Bool(one), Self::Bool(other)) => Ok(Some(one.cmp(other))),
             (Self::Time(one), Self::Time(other)) | (Self::Span(one), Self::Span(other)) => Ok(Some(one.cmp(other))),
             (Self::Int(_) | Self::Double(_), Self::Int(_) | Self::Double(_)) => Ok(compare_numbers(self, other)),
             _ => Err(Failure::Type),
@@ -212,7 +213,8 @@ fn same(one: &Const, other: &Const) -> bool {
             let found = |(name, value): (&Box<str>, &Const)| other.get(name).is_some_and(|other| same(value, other));
             one.len() == other.len() && one.iter().all(found)
         }
-        // Neither is compound on both sides, so nothing is read that could fail.
+        (Const::List(_), Const::Map(_)) | (Const::Map(_), Const::List(_)) => false,
+        // At most one is compound, so nothing is read that could fail.
         _ => one.val().equals(&other.val()).unwrap_or(false),
     }
 }
