@@ -203,6 +203,7 @@ async fn a_client_that_neither_reads_nor_goes_is_let_go() {
     let mut session = Session::open(bridge.address, &stage.token("acme", "deaf", "member")).await;
     session.say(&json!({"subscribe": {"id": 1, "topic": "orders"}})).await;
     session.answer("subscribed").await;
+    until("its session is counted", async || bridge.metric(r#"tidegate_sessions{kind="open"}"#) == 1).await;
     // More than the kernel takes for a socket that is not read.
     let producer = stage.producer(&[]);
     let event = notice("acme", 1).replacen("\"data\"", &format!(r#""x":"{}","data""#, "x".repeat(500 << 10)), 1);

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tidegate_client::native::{Client, Options, State, Subscribe};
+use tidegate_protocol::code;
 use tidegate_tests::account::Account;
 use tidegate_tests::bridge::{Bridge, connect, url};
 use tidegate_tests::foreign::Producer;
 use tidegate_tests::kafka::Kafka;
 use tidegate_tests::proxy::Proxy;
+use tidegate_tests::raw::Session;
 use tidegate_tests::stage::Stage;
 use tidegate_tests::{LONG, next, notice, numbers, until};
 use tokio::time::timeout;
@@ -214,7 +216,7 @@ async fn a_drained_node_sends_its_clients_away_and_keeps_what_it_took() {
     let token = stage.token("acme", "ada", "member");
     let reader = connect(proxy.address, &token).await;
     let mut subscription = reader.subscribe(Subscribe::to("orders")).await.unwrap();
-    let crowd = crowd(leaving.address, &stage, 20).await;
+    let mut crowd = crowd(leaving.address, &stage, 20).await;
 
     // Somebody publishes all the time, and remembers what was answered.
     let publisher = Client::connect(url(leaving.address), Options::new(stage.token("acme", "publisher", "member")));
@@ -232,12 +234,11 @@ async fn a_drained_node_sends_its_clients_away_and_keeps_what_it_took() {
     let mut seen = numbers(&mut subscription, 20).await;
     proxy.lead_to(staying.address);
     seen.extend(numbers(&mut subscription, 20).await);
-    // Whoever comes back at once may meet a node that is still going: only what it is told first counts.
-    let told: Vec<_> = crowd.iter().map(|client| tokio::spawn(told_to_return(client.clone()))).collect();
     leaving.process.ask_to_end();
     let mut waits = Vec::new();
-    for told in told {
-        waits.push(told.await.unwrap());
+    for session in &mut crowd {
+        waits.push(session.answer("reconnect").await["delay_ms"].as_u64().unwrap());
+        assert_eq!(session.end().await, (None, code::GOING_AWAY.code));
     }
     assert!(waits.windows(2).any(|two| two[0] != two[1]), "not all at once: {waits:?}");
     let status = leaving.process.wait();
@@ -255,23 +256,12 @@ async fn a_drained_node_sends_its_clients_away_and_keeps_what_it_took() {
     Account::of(&staying).await.at_rest(|totals| totals.of("acme", "orders").received >= 20).await;
 }
 
-async fn crowd(address: SocketAddr, stage: &Stage, count: usize) -> Vec<Client> {
+async fn crowd(address: SocketAddr, stage: &Stage, count: usize) -> Vec<Session> {
     let mut crowd = Vec::new();
     for n in 0..count {
-        crowd.push(connect(address, &stage.token("acme", &format!("page-{n}"), "viewer")).await);
+        crowd.push(Session::open(address, &stage.token("acme", &format!("page-{n}"), "viewer")).await);
     }
     crowd
-}
-
-/// When the client means to come back, on its own clock.
-async fn told_to_return(client: Client) -> u64 {
-    let mut state = client.state();
-    let waiting = state.wait_for(|state| matches!(state, State::Waiting { .. }));
-    let State::Waiting { until, problem } = timeout(LONG, waiting).await.unwrap().unwrap().clone() else {
-        unreachable!("that was waited for")
-    };
-    assert_eq!(problem.code, "going_away", "{problem}");
-    until
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
