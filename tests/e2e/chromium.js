@@ -1,9 +1,11 @@
 // Chromium, and pages in it.
 
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 
-const POLL = { polling: 20, timeout: 30_000 };
+/** How long anything may take on a machine that does much else. */
+const LONG = 30_000;
 
 /** The one that was chosen, the system's, or else Playwright's own. */
 function program() {
@@ -33,9 +35,13 @@ export async function open(browser, origin, token, { prepare, ...options } = {})
   return page;
 }
 
-/** Waits until something holds in a page. */
-export function until(page, holds, argument) {
-  return page.waitForFunction(holds, argument, POLL);
+/** Waits until something holds in a page. Asked from here, since a page's own timers may sleep. */
+export async function until(page, holds, argument) {
+  const deadline = Date.now() + LONG;
+  while (!(await page.evaluate(holds, argument))) {
+    if (Date.now() > deadline) throw new Error(`waited in vain for ${holds}`);
+    await sleep(20);
+  }
 }
 
 /** Waits until the page has seen so many things, and answers with all of them. */
