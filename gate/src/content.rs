@@ -38,21 +38,33 @@ pub enum Extracted<'a> {
     Ambiguous,
 }
 
+/// One header of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Header<'a> {
+    /// There is none.
+    Missing,
+    /// It has no value.
+    Null,
+    /// Its value.
+    Value(&'a [u8]),
+}
+
 /// A record's headers.
 pub trait Headers {
-    /// The value of the last header of this name; `Some(None)` is a header without a value.
-    fn last(&self, name: &str) -> Option<Option<&[u8]>>;
+    /// The last header of this name.
+    fn last(&self, name: &str) -> Header<'_>;
 }
 
 impl Headers for () {
-    fn last(&self, _: &str) -> Option<Option<&[u8]>> {
-        None
+    fn last(&self, _: &str) -> Header<'_> {
+        Header::Missing
     }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
-    fn last(&self, name: &str) -> Option<Option<&[u8]>> {
-        self.iter().rev().find(|(known, _)| known.as_ref() == name).map(|(_, value)| Some(value.as_ref()))
+    fn last(&self, name: &str) -> Header<'_> {
+        let found = self.iter().rev().find(|(known, _)| known.as_ref() == name);
+        found.map_or(Header::Missing, |(_, value)| Header::Value(value.as_ref()))
     }
 }
 
@@ -157,27 +169,39 @@ impl<'a> Content<'a> {
         match &*path.0 {
             Place::Key => self.key.map_or(Extracted::Other, |key| Extracted::Text(Cow::Borrowed(key))),
             Place::Header(name) => match self.headers.last(name) {
-                None => Extracted::Missing,
-                Some(None) => Extracted::Other,
-                Some(Some(bytes)) => std::str::from_utf8(bytes).map_or(Extracted::Ambiguous, |text| text_of(text)),
+                Header::Missing => Extracted::Missing,
+                Header::Null => Extracted::Other,
+                Header::Value(bytes) => std::str::from_utf8(bytes).map_or(Extracted::Ambiguous, |text| text_of(text)),
             },
             Place::Event(names) => self.member_at(names),
         }
     }
 
     fn member_at(&self, names: &[Box<str>]) -> Extracted<'a> {
+        match self.value_at(names) {
+            Ok(Some(value)) => string(value).map_or(Extracted::Other, Extracted::Text),
+            Ok(None) => Extracted::Missing,
+            Err(Repeats) => Extracted::Ambiguous,
+        }
+    }
+
+    fn value_at(&self, names: &[Box<str>]) -> Result<Option<&'a str>, Repeats> {
         let mut value = self.event;
         for name in names {
-            if !value.starts_with('{') {
-                return Extracted::Missing;
-            }
-            match self.member(value, name) {
-                Ok(Some(found)) => value = found,
-                Ok(None) => return Extracted::Missing,
-                Err(Repeats) => return Extracted::Ambiguous,
-            }
+            // Text and lists have no members; what is no object reads as one without any.
+            let found = if value.starts_with('{') { self.member(value, name)? } else { None };
+            let Some(found) = found else { return Ok(None) };
+            value = found;
         }
-        string(value).map_or(Extracted::Other, Extracted::Text)
+        Ok(Some(value))
+    }
+
+    /// The JSON at a path into the event.
+    pub(crate) fn raw(&self, path: &Path) -> Option<&'a str> {
+        match &*path.0 {
+            Place::Event(names) => self.value_at(names).ok().flatten(),
+            Place::Key | Place::Header(_) => None,
+        }
     }
 
     /// The event's text.
@@ -189,7 +213,7 @@ impl<'a> Content<'a> {
         self.key
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<Option<&'a [u8]>> {
+    pub(crate) fn header(&self, name: &str) -> Header<'a> {
         self.headers.last(name)
     }
 

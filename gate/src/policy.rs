@@ -39,7 +39,12 @@ pub struct Grant {
 impl Grant {
     /// Whether it is about this action on this topic.
     pub(crate) fn speaks(&self, action: Action, topic: &str) -> bool {
-        self.allow.contains(&action) && self.topics.iter().any(|pattern| pattern.matches(topic))
+        self.allow.contains(&action) && self.covers(topic)
+    }
+
+    /// Whether it is about this topic.
+    pub(crate) fn covers(&self, topic: &str) -> bool {
+        self.topics.iter().any(|pattern| pattern.matches(topic))
     }
 }
 
@@ -290,6 +295,16 @@ impl Policy {
         self.topics.get(topic).map(|rule| &rule.physical)
     }
 
+    pub(crate) fn all_grants(&self) -> impl Iterator<Item = &Grant> {
+        let mut grants: Vec<&Grant> = self.grants.values().flatten().collect();
+        grants.sort_by(|one, other| natural(&one.origin).cmp(&natural(&other.origin)));
+        grants.into_iter()
+    }
+
+    pub(crate) fn is_publishable(&self, topic: &str) -> bool {
+        self.topics.get(topic).is_some_and(|rule| rule.publishable)
+    }
+
     fn allowed(&self, principal: &Principal, action: Action, topic: &str) -> Result<&TopicRule, Denied> {
         let granted = self.grants_of(principal).any(|grant| grant.speaks(action, topic));
         self.topic(action, topic).filter(|_| granted).ok_or(Denied)
@@ -310,4 +325,10 @@ impl Policy {
     fn grants_of<'a>(&'a self, principal: &'a Principal) -> impl Iterator<Item = &'a Grant> {
         principal.roles.iter().filter_map(|role| self.grants.get(role)).flatten()
     }
+}
+
+/// Origins in the order of their lines: `tidegate.toml:9` before `tidegate.toml:10`.
+fn natural(origin: &str) -> (&str, usize) {
+    let (file, line) = origin.rsplit_once(':').unwrap_or((origin, ""));
+    (file, line.parse().unwrap_or(0))
 }

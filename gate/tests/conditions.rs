@@ -3,7 +3,7 @@
 use tidegate_gate::Condition;
 
 fn bad(source: &str) -> String {
-    source.parse::<Condition>().map(|_| "ok".to_owned()).unwrap_or_else(|bad| bad.to_string())
+    source.parse::<Condition>().map_or_else(|bad| bad.to_string(), |_| "ok".to_owned())
 }
 
 #[test]
@@ -54,7 +54,6 @@ fn errors_are_named_by_line_and_column() {
         "event.?x == 1",
     ] {
         let error = bad(source);
-        println!("{source}\n    {error}");
         assert_ne!(error, "ok", "{source}");
     }
 }
@@ -82,6 +81,6 @@ fn what_would_take_the_parser_too_deep_is_refused_before() {
         "x".repeat(3000),
     ] {
         let error = bad(&source);
-        println!("{:.20} {error}", source);
+        assert!(error == "ok" || error.starts_with("line 1") || error.starts_with("line 2"), "{error}");
     }
 }

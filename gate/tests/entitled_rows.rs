@@ -206,11 +206,11 @@ impl<'a> Event<'a> {
 }
 
 impl Facts for Event<'_> {
-    fn topic(&self) -> &str {
+    fn topic(&self) -> &'static str {
         "orders"
     }
 
-    fn tenant(&self) -> &str {
+    fn tenant(&self) -> &'static str {
         "acme"
     }
 
@@ -322,7 +322,7 @@ proptest! {
             .collect();
         let programs: Vec<_> = known
             .iter()
-            .map(|(role, source, _)| (*role, source.map(|source| compile(source))))
+            .map(|(role, source, _)| (*role, source.map(compile)))
             .collect();
         let policy = policy(known.iter().map(|(.., grant)| grant.clone()));
         for (claims, roles) in claims.into_iter().zip([&["clerk"][..], &["viewer"], &["clerk", "viewer"]]) {

@@ -163,10 +163,7 @@ impl<'a> Checker<'a> {
             }
             Expr::Ident(of) if of == "headers" && !self.elements.contains(&"headers") => {
                 self.headers.insert(name.into());
-                return Ok(match test {
-                    true => (Node::HasHeader(name.into()), kind),
-                    false => (Node::Header(name.into()), Kind::Any),
-                });
+                return Ok((if test { Node::HasHeader(name.into()) } else { Node::Header(name.into()) }, kind));
             }
             _ => {}
         }

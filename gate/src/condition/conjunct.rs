@@ -12,7 +12,7 @@ use super::evaluate::{Node, Scope};
 use super::value::Const;
 use super::{Condition, Failure};
 use crate::Principal;
-use crate::content::{Content, Extracted, Path};
+use crate::content::{Extracted, Path};
 use crate::decision::Facts;
 use crate::rule::IndexKey;
 
@@ -48,6 +48,9 @@ struct Keyed {
     personal: bool,
 }
 
+/// Sorted, without repeats.
+type Texts = Box<[Arc<str>]>;
+
 /// A condition with the values that one principal's claims give it. Equal ones let the same events through.
 #[derive(Debug, Clone)]
 pub(crate) struct Bound(Arc<Inner>);
@@ -57,7 +60,7 @@ struct Inner {
     condition: Arc<Condition>,
     slots: Box<[Result<Const, Failure>]>,
     /// Of each keyed conjunct, the texts that its path is compared with; `None` where it must be evaluated.
-    keys: Box<[Option<Box<[Arc<str>]>>]>,
+    keys: Box<[Option<Texts>]>,
     /// The alternatives that can hold for some event at all.
     possible: Box<[usize]>,
 }
@@ -175,9 +178,14 @@ fn parts(node: &Node) -> Vec<&Node> {
 /// Whether it has the same value for every event.
 fn is_closed(node: &Node) -> bool {
     match node {
-        Node::Event | Node::Key | Node::Header(_) | Node::HasHeader(_) | Node::Now | Node::Element(_) => false,
-        // Its body reads an element; what else is closed in it still is.
-        Node::Each(..) => false,
+        // Of a comprehension the body reads an element; what else is closed in it still is.
+        Node::Event
+        | Node::Key
+        | Node::Header(_)
+        | Node::HasHeader(_)
+        | Node::Now
+        | Node::Element(_)
+        | Node::Each(..) => false,
         _ => parts(node).into_iter().all(is_closed),
     }
 }
@@ -207,6 +215,14 @@ fn path_of(node: &Node) -> Option<Path> {
     (*node == Node::Event && !names.is_empty()).then(|| Path::event(names))
 }
 
+fn places(node: &Node, into: &mut Vec<Path>) {
+    match path_of(node) {
+        Some(path) if into.contains(&path) => {}
+        Some(path) => into.push(path),
+        None => parts(node).into_iter().for_each(|part| places(part, into)),
+    }
+}
+
 impl Alternative {
     pub(super) fn conjuncts(&self) -> impl Iterator<Item = &Conjunct> {
         self.0.iter()
@@ -222,6 +238,11 @@ impl Alternative {
 }
 
 impl Conjunct {
+    /// Every place in the event that it reads.
+    pub(super) fn places(&self, into: &mut Vec<Path>) {
+        places(&self.node, into);
+    }
+
     pub(super) fn path(&self) -> Option<&Path> {
         self.key.as_ref().map(|key| &key.path)
     }
@@ -239,7 +260,7 @@ impl Bound {
         let outers: Vec<_> = condition.claims.iter().map(|outer| outer.value(&principal.claims, topic)).collect();
         // A budget for each: what a token can hold is bounded by its size.
         let slots: Box<[_]> = condition.closed.iter().map(|node| Scope::new(&outers, None).constant(node)).collect();
-        let mut keys: Vec<Option<Box<[Arc<str>]>>> = vec![None; condition.keys];
+        let mut keys: Vec<Option<Texts>> = vec![None; condition.keys];
         for key in condition.conjuncts().filter_map(|conjunct| conjunct.key.as_ref()) {
             keys[key.at] = texts(&slots[key.slot], key.one_of);
         }
@@ -255,10 +276,6 @@ impl Bound {
         let alternatives = condition.alternatives.iter().enumerate();
         let possible = alternatives.filter(|(_, alternative)| possible(alternative)).map(|(at, _)| at).collect();
         Self(Arc::new(Inner { condition: Arc::clone(condition), slots, keys: keys.into(), possible }))
-    }
-
-    pub(crate) fn condition(&self) -> &Arc<Condition> {
-        &self.0.condition
     }
 
     /// Whether it holds for every event, as far as can be seen without one.
@@ -330,10 +347,14 @@ impl Bound {
         Scope::new(&self.0.slots, event.content()).holds(&conjunct.node)
     }
 
-    /// The claims it was bound with, by name, for those who ask why.
-    pub(crate) fn claims(&self, principal: &Principal, topic: &str) -> Vec<(String, Result<Const, Failure>)> {
+    /// What a condition reads besides the event, by name, for those who ask why.
+    pub(crate) fn claims(
+        condition: &Condition,
+        principal: &Principal,
+        topic: &str,
+    ) -> Vec<(String, Result<Const, Failure>)> {
         let value = |outer: &Outer| (outer.to_string(), outer.value(&principal.claims, topic));
-        self.0.condition.claims.iter().map(value).collect()
+        condition.claims.iter().map(value).collect()
     }
 }
 
@@ -345,7 +366,7 @@ fn contains(texts: &[Arc<str>], text: &str) -> bool {
 }
 
 /// The texts that a path is compared with, sorted, if texts are all there is.
-fn texts(value: &Result<Const, Failure>, one_of: bool) -> Option<Box<[Arc<str>]>> {
+fn texts(value: &Result<Const, Failure>, one_of: bool) -> Option<Texts> {
     let text = |value: &Const| match value {
         Const::Text(text) => Some(Arc::clone(text)),
         _ => None,
@@ -372,20 +393,5 @@ impl Hash for Bound {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.condition.hash(state);
         self.0.slots.hash(state);
-    }
-}
-
-/// An event's content on its own, for what decides before there is a topic and tenant.
-impl Facts for Content<'_> {
-    fn topic(&self) -> &str {
-        ""
-    }
-
-    fn tenant(&self) -> &str {
-        ""
-    }
-
-    fn content(&self) -> Option<&Content<'_>> {
-        Some(self)
     }
 }

@@ -8,7 +8,7 @@ use tidegate_protocol::{json, timestamp};
 
 use super::Failure;
 use super::value::{Const, Val};
-use crate::content::Content;
+use crate::content::{Content, Header};
 
 /// Steps that one evaluation may take: a part's value, an element of a list, or 64 bytes of JSON that are passed over.
 /// Counted as if nothing had been parsed before, so that a decision does not depend on what was decided earlier.
@@ -133,18 +133,18 @@ impl<'c, 'e> Scope<'c, 'e> {
             Node::Event => Val::of_json(self.content()?.event()),
             Node::Key => Ok(self.content()?.key().map_or(Val::Null, |key| Val::Text(key.into()))),
             Node::Header(name) => match self.content()?.header(name) {
-                None => Err(Failure::Missing),
-                Some(None) => Ok(Val::Null),
-                Some(Some(bytes)) => {
+                Header::Missing => Err(Failure::Missing),
+                Header::Null => Ok(Val::Null),
+                Header::Value(bytes) => {
                     std::str::from_utf8(bytes).map(|text| Val::Text(text.into())).map_err(|_| Failure::Unreadable)
                 }
             },
-            Node::HasHeader(name) => Ok(Val::Bool(self.content()?.header(name).is_some())),
+            Node::HasHeader(name) => Ok(Val::Bool(self.content()?.header(name) != Header::Missing)),
             Node::Now => Ok(Val::Time(self.content()?.now())),
             Node::Element(at) => self.elements.borrow().get(*at).cloned().ok_or(Failure::Unavailable),
-            Node::Select(of, name) => self.member(self.value(of)?, name)?.ok_or(Failure::Missing),
-            Node::Has(of, name) => Ok(Val::Bool(self.member(self.value(of)?, name)?.is_some())),
-            Node::Index(of, at) => self.index(self.value(of)?, &self.value(at)?),
+            Node::Select(of, name) => self.member(&self.value(of)?, name)?.ok_or(Failure::Missing),
+            Node::Has(of, name) => Ok(Val::Bool(self.member(&self.value(of)?, name)?.is_some())),
+            Node::Index(of, at) => self.index(&self.value(of)?, &self.value(at)?),
             Node::Not(of) => Ok(Val::Bool(!self.holds(of)?)),
             Node::Negate(of) => match self.value(of)? {
                 Val::Int(number) => whole(number.checked_neg()),
@@ -198,7 +198,7 @@ impl<'c, 'e> Scope<'c, 'e> {
         one.equals(other)
     }
 
-    fn member(&self, of: Val<'c, 'e>, name: &str) -> Result<Option<Val<'c, 'e>>, Failure> {
+    fn member(&self, of: &Val<'c, 'e>, name: &str) -> Result<Option<Val<'c, 'e>>, Failure> {
         match of {
             Val::Json(text) if text.starts_with('{') => {
                 self.pass(text)?;
@@ -209,7 +209,7 @@ impl<'c, 'e> Scope<'c, 'e> {
         }
     }
 
-    fn index(&self, of: Val<'c, 'e>, at: &Val<'c, 'e>) -> Value<'c, 'e> {
+    fn index(&self, of: &Val<'c, 'e>, at: &Val<'c, 'e>) -> Value<'c, 'e> {
         if let Some(name) = at.text() {
             return self.member(of, name)?.ok_or(Failure::Missing);
         }
@@ -233,7 +233,7 @@ impl<'c, 'e> Scope<'c, 'e> {
     }
 
     /// The elements of a list.
-    fn items(&self, list: Val<'c, 'e>) -> Result<Vec<Value<'c, 'e>>, Failure> {
+    fn items(&self, list: &Val<'c, 'e>) -> Result<Vec<Value<'c, 'e>>, Failure> {
         match list {
             Val::Json(text) if text.starts_with('[') => {
                 Ok(self.elements_of(text)?.into_iter().map(Val::of_json).collect())
@@ -254,9 +254,9 @@ impl<'c, 'e> Scope<'c, 'e> {
             match self.value(list)? {
                 members @ (Val::Const(Const::Map(_)) | Val::Json(_)) if !is_list(&members) => {
                     let name = one.text().ok_or(Failure::Type)?;
-                    return Ok(Val::Bool(self.member(members, name)?.is_some()));
+                    return Ok(Val::Bool(self.member(&members, name)?.is_some()));
                 }
-                list => self.items(list)?,
+                list => self.items(&list)?,
             }
         };
         let mut failed = None;
@@ -271,7 +271,7 @@ impl<'c, 'e> Scope<'c, 'e> {
     }
 
     fn each(&self, all: bool, list: &'c Node, body: &'c Node) -> Value<'c, 'e> {
-        let items = self.items(self.value(list)?)?;
+        let items = self.items(&self.value(list)?)?;
         let mut failed = None;
         for item in items {
             let holds = item.and_then(|item| {
@@ -304,7 +304,7 @@ impl<'c, 'e> Scope<'c, 'e> {
             Function::StartsWith => with(|text, part| text.starts_with(part), values.next()),
             Function::EndsWith => with(|text, part| text.ends_with(part), values.next()),
             Function::Contains => with(|text, part| text.contains(part), values.next()),
-            Function::Size => self.size(first),
+            Function::Size => self.size(&first),
             Function::Timestamp => match (&first, first.text()) {
                 (_, Some(text)) => timestamp::parse(text).map(Val::Time).ok_or(Failure::Unreadable),
                 (Val::Int(seconds), _) => {
@@ -334,8 +334,8 @@ impl<'c, 'e> Scope<'c, 'e> {
         }
     }
 
-    fn size(&self, of: Val<'c, 'e>) -> Value<'c, 'e> {
-        let size = match (&of, of.text()) {
+    fn size(&self, of: &Val<'c, 'e>) -> Value<'c, 'e> {
+        let size = match (of, of.text()) {
             (_, Some(text)) => {
                 self.pass(text)?;
                 text.chars().count()

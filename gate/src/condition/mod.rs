@@ -112,7 +112,15 @@ impl Condition {
     pub fn unindexed(&self) -> Option<Unindexed> {
         let without: Vec<_> = self.alternatives.iter().filter(|alternative| !alternative.is_indexed()).collect();
         let steps = without.iter().map(|alternative| alternative.steps()).sum();
-        (!without.is_empty()).then(|| Unindexed { alternatives: (without.len(), self.alternatives.len()), steps })
+        let alternatives = (without.len(), self.alternatives.len());
+        (!without.is_empty()).then_some(Unindexed { alternatives, steps })
+    }
+
+    /// Every place in an event that it reads.
+    pub(crate) fn places(&self) -> Vec<Path> {
+        let mut places = Vec::new();
+        self.conjuncts().for_each(|conjunct| conjunct.places(&mut places));
+        places
     }
 
     fn conjuncts(&self) -> impl Iterator<Item = &Conjunct> {

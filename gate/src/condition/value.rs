@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use tidegate_protocol::json;
@@ -119,6 +120,33 @@ impl Const {
     }
 }
 
+/// As JSON, for people.
+impl fmt::Display for Const {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(flag) => write!(f, "{flag}"),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::Double(number) => write!(f, "{:?}", f64::from(*number)),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::List(items) => f.debug_list().entries(items.iter().map(Shown)).finish(),
+            Self::Map(members) => {
+                f.debug_map().entries(members.iter().map(|(name, value)| (name, Shown(value)))).finish()
+            }
+            Self::Time(at) => f.write_str(&tidegate_protocol::timestamp::format(*at)),
+            Self::Span(millis) => write!(f, "{millis}ms"),
+        }
+    }
+}
+
+struct Shown<'a>(&'a Const);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.0, f)
+    }
+}
+
 /// Doubles from here on may have been whole numbers that were rounded.
 const ROUNDED: f64 = 18_446_744_073_709_551_616.0;
 
@@ -210,8 +238,8 @@ fn same(one: &Const, other: &Const) -> bool {
             one.len() == other.len() && one.iter().zip(other.iter()).all(|(one, other)| same(one, other))
         }
         (Const::Map(one), Const::Map(other)) => {
-            let found = |(name, value): (&Box<str>, &Const)| other.get(name).is_some_and(|other| same(value, other));
-            one.len() == other.len() && one.iter().all(found)
+            one.len() == other.len()
+                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| same(value, other)))
         }
         (Const::List(_), Const::Map(_)) | (Const::Map(_), Const::List(_)) => false,
         // At most one is compound, so nothing is read that could fail.
