@@ -118,8 +118,6 @@ impl Load {
             }
         }
         let wait = self.due.front().map_or(wait, |(at, _)| wait.min(at.saturating_duration_since(now)));
-        // A wait is rounded up to ms: what is due sooner is not waited for in full.
-        let wait = if wait < Duration::from_millis(1) { Duration::ZERO } else { wait };
         self.poll.poll(&mut self.events, Some(wait))?;
         for event in &self.events {
             let at = event.token().0;
@@ -178,7 +176,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         {
             source.send()?;
         }
-        load.turn(pace.wait().min(until.saturating_duration_since(Instant::now())))
+        let left = until.saturating_duration_since(Instant::now());
+        load.turn(if source.is_some() { left.min(pace.wait()) } else { left })
     };
     while Instant::now() < began + warm {
         turn(&mut load, began + warm)?;

@@ -87,7 +87,9 @@ fn fanout_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> 
         arguments.extend(server.arguments());
         arguments.extend(["--sessions".into(), SESSIONS.to_string(), "--rate".into(), RATE.to_string()]);
         arguments.extend(more.iter().map(|&word| word.to_owned()));
-        load(&arguments)
+        let measured = load(&arguments)?;
+        check_pace(&measured, SESSIONS as f64 * RATE);
+        anyhow::Ok(measured)
     };
     // One after the other, again and again: what the machine does meanwhile befalls both.
     for round in 1..=bench.rounds(5, 9) {
@@ -124,6 +126,14 @@ fn client_size(_: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     summary.add("client_size", "brotli_bytes", "tidegate", package::size(&out)? as f64);
     summary.at_most("client_size", "brotli_bytes", "tidegate", 24.0 * 1024.0);
     Ok(())
+}
+
+/// Says when a machine that had other work could not keep the pace: then a run tells of the machine.
+fn check_pace(measured: &Value, offered: f64) {
+    let kept = measured["deliveries_per_s"].as_f64().unwrap_or(0.0) / offered;
+    if !(0.97..1.03).contains(&kept) {
+        println!("   the pace was not kept ({:.0} % of it): is the machine busy with something else?", kept * 100.0);
+    }
 }
 
 /// Notes all that one run measured.
