@@ -121,6 +121,9 @@ fn idle(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
 fn client_size(_: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     let root = std::env::current_dir()?;
     let out = root.join("target/bench/client");
+    if out.is_dir() {
+        std::fs::remove_dir_all(&out)?;
+    }
     std::fs::create_dir_all(&out)?;
     package::files(&root, &out)?;
     summary.add("client_size", "brotli_bytes", "tidegate", package::size(&out)? as f64);
