@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Principal;
-use crate::condition::{Bound, Verdict};
+use crate::condition::{Bound, Failure, Verdict};
 use crate::content::Content;
 use crate::decision::{Facts, Withheld};
 use crate::policy::{Action, Grant, Policy};
@@ -145,7 +145,14 @@ fn said<E: Facts>(grant: &Grant, principal: &Principal, topic: &str, event: Opti
     let condition = grant.condition.as_ref()?;
     let mut reads: Vec<_> = Bound::claims(condition, principal, topic)
         .into_iter()
-        .map(|(name, value)| (name, value.map_or_else(|failure| failure.to_string(), |value| value.to_string())))
+        .map(|(name, value)| {
+            let shown = match value {
+                Ok(value) => value.to_string(),
+                Err(Failure::Missing) => "missing".to_owned(),
+                Err(failure) => failure.to_string(),
+            };
+            (name, shown)
+        })
         .collect();
     if let Some(content) = event.and_then(Facts::content) {
         reads.extend(condition.places().into_iter().map(|path| (path.to_string(), content.shown(&path))));

@@ -2,6 +2,7 @@
 
 mod check;
 mod dev;
+mod explain;
 mod publish;
 mod remote;
 mod serve;
@@ -31,6 +32,8 @@ enum Command {
     Dev(dev::Dev),
     /// Reads the configuration and says everything that is wrong with it.
     Check(check::Check),
+    /// Says which grant lets a token's holder do something or see an event, and why.
+    Explain(explain::Explain),
     /// Makes a token.
     Token(token::Token),
     /// Publishes events through a running bridge.
@@ -73,6 +76,7 @@ impl Cli {
             Command::Serve(serve) => runtime()?.block_on(serve.run()),
             Command::Dev(dev) => runtime()?.block_on(dev.run()),
             Command::Check(check) => check.run(),
+            Command::Explain(explain) => runtime()?.block_on(explain.run()),
             Command::Token(token) => token.run(),
             Command::Publish(publish) => runtime()?.block_on(publish.run()),
             Command::Tail(tail) => runtime()?.block_on(tail.run()),

@@ -98,7 +98,7 @@ fn judge(condition: &Condition, allow: &[Action], section: &Section<'_>) {
     let (without, of) = unindexed.alternatives;
     let which = if of == 1 { "it".to_owned() } else { format!("{without} of its {of} alternatives") };
     let text = format!(
-        "can not be indexed: {which} compares no place in the event with text by == or in, so every event of the \
+        "can not be indexed: {which} compares no place in the event with a claim or text by == or in, so every event of the \
          tenant and type is evaluated, at {} steps, once per distinct claim values",
         unindexed.steps
     );

@@ -42,3 +42,31 @@ fn the_policy_is_that_of_the_file() {
     let text = "[[grants]]\nrole = \"a\"\nallow = [\"subscribe\"]\ntopics = [\"orders\"]\n";
     assert_eq!(good(text, &[]).policy().physical("orders").unwrap().to_string(), "{tenant}.orders");
 }
+
+#[test]
+fn conditions() {
+    let grant = |allow: &str, condition: &str| {
+        format!("[[grants]]\nrole = \"a\"\nallow = {allow}\ntopics = [\"orders\"]\nwhere = '{condition}'\n")
+    };
+    let config = good(&grant("[\"subscribe\", \"replay\"]", "event.data.user == claims.sub"), &[]);
+    assert_eq!(config.grants[0].condition.as_ref().unwrap().source(), "event.data.user == claims.sub");
+    assert_eq!(&*config.grants[0].origin, "tidegate.toml:10");
+    for (allow, condition, expected) in [
+        (
+            "[\"subscribe\"]",
+            "event.data.user == claim.sub",
+            "14: grants[0].where: line 1, column 20: there is no \"claim\"",
+        ),
+        ("[\"subscribe\"]", "event.data.user =", "14: grants[0].where: line 1, column 17: Syntax error"),
+        ("[\"subscribe\", \"redrive\"]", "event.a == claims.b", "put redrive into a grant of its own"),
+        ("[\"replay\"]", "event.a == claims.b", "add subscribe"),
+    ] {
+        let problems = bad(&grant(allow, condition));
+        assert!(problems.contains(expected), "{problems}\n{expected}");
+    }
+    let told = |condition: &str| warnings(&format!("{LEAST}{}", grant("[\"subscribe\"]", condition))).join("\n");
+    let slow = told("event.n > 5 || event.a == claims.b");
+    assert!(slow.contains("tidegate.toml:14: grants[0].where: can not be indexed: 1 of its 2 alternatives"), "{slow}");
+    assert!(slow.contains("at 4 steps"), "{slow}");
+    assert!(!told("event.a == claims.b").contains("indexed"));
+}
