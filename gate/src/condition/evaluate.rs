@@ -10,9 +10,10 @@ use super::Failure;
 use super::value::{Const, Val};
 use crate::content::{Content, Header};
 
-/// Steps that one evaluation may take: a part's value, an element of a list, or 64 bytes of JSON that are passed over.
+/// Steps that one evaluation may take: a part's value, an element of a list, or 256 bytes that are passed over:
+/// a few milliseconds at the very most.
 /// Counted as if nothing had been parsed before, so that a decision does not depend on what was decided earlier.
-pub(super) const MAX_STEPS: usize = 1_000_000;
+pub(super) const MAX_STEPS: usize = 100_000;
 
 /// A checked part of a condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,7 +115,7 @@ impl<'c, 'e> Scope<'c, 'e> {
 
     /// Passing over so much JSON.
     fn pass(&self, text: &str) -> Result<(), Failure> {
-        self.step(1 + text.len() / 64)
+        self.step(1 + text.len() / 256)
     }
 
     fn content(&self) -> Result<&'c Content<'e>, Failure> {
@@ -297,7 +298,7 @@ impl<'c, 'e> Scope<'c, 'e> {
         let with = |test: fn(&str, &str) -> bool, second: Option<Value<'c, 'e>>| {
             let second = second.ok_or(Failure::Type)??;
             let (Some(text), Some(part)) = (first.text(), second.text()) else { return Err(Failure::Type) };
-            self.step((text.len() + part.len()) / 64)?;
+            self.step((text.len() + part.len()) / 256)?;
             Ok(Val::Bool(test(text, part)))
         };
         match function {
