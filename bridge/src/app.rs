@@ -87,8 +87,10 @@ impl Node {
         let life = BASE64.encode(incarnation);
         let count = config.server.shards.max(1);
         let hub = Arc::new(Hub::new(Arc::clone(&config.server.node), life.into(), count));
-        let table = Arc::new(TopicTable::new((*config.topics).clone(), config.limits.event_bytes));
-        let rules = Rules { policy: Arc::new(config.policy()), forms: Arc::new(table.publish_forms()) };
+        let policy = Arc::new(config.policy());
+        let table = TopicTable::new((*config.topics).clone(), Arc::clone(&policy), config.limits.event_bytes);
+        let table = Arc::new(table);
+        let rules = Rules { policy, forms: Arc::new(table.publish_forms()) };
         let masters = master_keys(&config.cursors)?;
         let draining: Arc<AtomicBool> = Arc::default();
 

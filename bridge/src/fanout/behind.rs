@@ -176,7 +176,7 @@ impl Shard {
         }
         let Some(topic) = self.topics.get_mut(view.topic) else { return true };
         let physical = Arc::clone(&topic.physical);
-        let event = Event { physical: &physical, round, entry };
+        let event = Event::new(&physical, round, entry, self.moment.now);
         let event_type = round.event_type(entry);
         if view.types.admits(event_type)
             && let Ok(permitted) = view.access.admit(&event)

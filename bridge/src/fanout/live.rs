@@ -31,7 +31,7 @@ impl Shard {
                 physical = Some((entry.topic, Arc::clone(&topic.physical)));
             }
             let Some((_, physical)) = &physical else { continue };
-            let event = Event { physical, round: &round, entry };
+            let event = Event::new(physical, &round, entry, self.moment.now);
             for &view in &wanted {
                 if self.views.get(view).is_some_and(|view| view.pending.is_full_for(&event)) {
                     self.frame_view(view);
@@ -114,7 +114,8 @@ impl Shard {
         }
     }
 
-    fn fall_behind(&mut self, key: SessionKey, id: u32) {
+    /// A live subscription leaves its view, at the position it reached.
+    pub(super) fn fall_behind(&mut self, key: SessionKey, id: u32) {
         let private = self.view_id();
         let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) else { return };
         let SubscriptionState::Live(view) = subscription.state else { return };

@@ -1,6 +1,8 @@
 //! Publishing: validate, entitle, limit, stamp, append. What is refused is named by JSON pointer.
 
-use tidegate_gate::{Positions, PublishAccess};
+use std::sync::Arc;
+
+use tidegate_gate::{Content, Facts, Header, Positions, PublishAccess};
 use tidegate_log::{AppendError, Appended, NewRecord};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::envelope::{Head, Stamp, Stamped};
@@ -13,6 +15,9 @@ use crate::feed::PublishForm;
 
 /// Publishes of one session that the log has not answered.
 const MAX_PUBLISHING: u32 = 256;
+
+/// Said of an event that no grant's condition allows.
+const NOT_THIS_EVENT: &str = "this event may not be published here";
 
 impl Shard {
     pub(super) fn publish(&mut self, key: SessionKey, publish: Publish) {
@@ -43,8 +48,8 @@ impl Shard {
             return Err(Failed::new(ErrorCode::EventTooLarge, text));
         }
         let denied = |error: tidegate_gate::Denied| Failed::new(ErrorCode::Denied, error.to_string());
-        let access = self.rules.policy.publish(&session.principal, &topic).map_err(denied)?;
-        let Some(form) = self.rules.forms.get(access.topic()) else {
+        let offer = self.rules.policy.offer(&session.principal, &topic).map_err(denied)?;
+        let Some(form) = self.rules.forms.get(offer.topic()) else {
             return Err(Failed::new(ErrorCode::Unsupported, "only topics of the envelope format can be published to"));
         };
         let slow = |after: tidegate_gate::RetryAfter| Failed::new(ErrorCode::RateLimited, after.to_string());
@@ -66,7 +71,7 @@ impl Shard {
         head.check(now, self.options.skew).map_err(invalid)?;
         let id = ids::uuid_v7(now.cast_unsigned(), self.moment.entropy);
         let stamp =
-            Stamp { tenant: access.tenant(), subject: access.subject(), id: &id, timestamp: &timestamp::format(now) };
+            Stamp { tenant: offer.tenant(), subject: offer.subject(), id: &id, timestamp: &timestamp::format(now) };
         let stamped = head.stamp(&stamp).map_err(invalid)?;
         let raw = self.rules.policy.positions(&session.principal, &topic) == Positions::Raw;
         let publish_key = PublishKey {
@@ -76,7 +81,14 @@ impl Shard {
             correlation_id: stamped.correlation_id.clone(),
             raw,
         };
-        Ok((publish_key, record(form, &access, &session.client, given, stamped)))
+        let key = given.unwrap_or_else(|| stamped.key.clone());
+        let headers = headers(form, offer.tenant(), &session.client, &stamped);
+        let offered =
+            Offered { tenant: offer.tenant().clone(), content: Content::new(&stamped.text, Some(&key), &headers, now) };
+        // No word on which condition: what a page may find out is that it may not.
+        let access = offer.admit(&offered).map_err(|_| Failed::new(ErrorCode::Denied, NOT_THIS_EVENT))?;
+        let Headers(headers) = headers;
+        Ok((publish_key, record(form, &access, &key, stamped.text, headers)))
     }
 
     /// The log has answered a publish.
@@ -105,20 +117,41 @@ impl Shard {
     }
 }
 
-/// The record of a stamped event: value, key, and headers for others to read.
-fn record(
-    form: &PublishForm,
-    access: &PublishAccess,
-    client: &str,
-    given: Option<String>,
-    event: Stamped,
-) -> NewRecord {
-    let tenant = access.tenant();
-    let key = match form {
-        PublishForm::KeyIsTenant => tenant.to_string(),
-        PublishForm::TenantKey { .. } => format!("{tenant}/{}", given.unwrap_or(event.key)),
-        PublishForm::Plain { .. } => given.unwrap_or(event.key),
-    };
+/// An event that is offered, as conditions look at it.
+struct Offered<'a> {
+    tenant: Arc<str>,
+    content: Content<'a>,
+}
+
+impl Facts for Offered<'_> {
+    fn topic(&self) -> &str {
+        ""
+    }
+
+    fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    fn content(&self) -> Option<&Content<'_>> {
+        Some(&self.content)
+    }
+}
+
+/// The headers of a record that is made here.
+struct Headers(Vec<(String, Option<Vec<u8>>)>);
+
+impl tidegate_gate::Headers for Headers {
+    fn last(&self, name: &str) -> Header<'_> {
+        match self.0.iter().rev().find(|(known, _)| known == name) {
+            None => Header::Missing,
+            Some((_, None)) => Header::Null,
+            Some((_, Some(value))) => Header::Value(value),
+        }
+    }
+}
+
+/// Headers for others to read.
+fn headers(form: &PublishForm, tenant: &str, client: &str, event: &Stamped) -> Headers {
     let text = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
     let mut all = vec![
         text(headers::ID, &event.id),
@@ -137,10 +170,27 @@ fn record(
     {
         all.push(text(name, tenant));
     }
+    Headers(all)
+}
+
+/// The record of an event that may be published; `key` is the one that readers see.
+fn record(
+    form: &PublishForm,
+    access: &PublishAccess,
+    key: &str,
+    value: String,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+) -> NewRecord {
+    let tenant = access.tenant();
+    let key = match form {
+        PublishForm::KeyIsTenant => tenant.to_string(),
+        PublishForm::TenantKey { .. } => format!("{tenant}/{key}"),
+        PublishForm::Plain { .. } => key.to_owned(),
+    };
     NewRecord {
         topic: access.physical().to_string(),
         key: Some(key.into_bytes()),
-        value: Some(event.text.into_bytes()),
-        headers: all,
+        value: Some(value.into_bytes()),
+        headers,
     }
 }

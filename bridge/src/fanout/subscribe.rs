@@ -328,14 +328,26 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let policy = &self.rules.policy;
         let principal = &session.principal;
-        let loses = |s: &&Subscription| {
-            policy.subscribe(principal, s.wants.access.topic()).ok().as_ref() != Some(&s.wants.access)
-        };
-        let mut lost: Vec<u32> = session.subscriptions.iter().filter(loses).map(|s| s.id).collect();
+        let (mut lost, mut changed) = (Vec::new(), Vec::new());
+        for subscription in &session.subscriptions {
+            match policy.subscribe(principal, subscription.wants.access.topic()) {
+                Ok(access) if access == subscription.wants.access => {}
+                Ok(access) => changed.push((subscription.id, access)),
+                Err(_) => lost.push(subscription.id),
+            }
+        }
         let observe = policy.observe(principal);
         match observe {
             Some(observe) => session.ledgers.iter_mut().for_each(|ledger| ledger.observe = observe.clone()),
             None => lost.extend(std::mem::take(&mut session.ledgers).into_iter().map(|ledger| ledger.id)),
+        }
+        for (id, access) in changed {
+            // From here on other events: what was sent before stays sent.
+            self.fall_behind(key, id);
+            if let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) {
+                subscription.wants.access = access;
+                self.hungry.push_back((key, id));
+            }
         }
         for id in lost {
             self.drop_subscription(key, id);

@@ -2,6 +2,8 @@
 
 mod client;
 mod clock;
+mod conditions;
+mod fixture;
 mod model;
 mod properties;
 mod publishing;

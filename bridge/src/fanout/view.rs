@@ -3,13 +3,15 @@
 //! A live view frames each batch once and hands it to all its members. What goes into a batch must be
 //! [`Permitted`] for the view's own access: a path that forgets the gate does not compile.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use slotmap::new_key_type;
-use tidegate_gate::{Access, Facts, Permitted};
+use tidegate_gate::{Access, Content, Facts, Permitted};
 use tidegate_log::{Offsets, TopicKey};
 use tidegate_protocol::frame::BatchWriter;
+use tidegate_protocol::timestamp::Millis;
 
 use super::SessionKey;
 use crate::feed::{Entry, Round};
@@ -89,6 +91,16 @@ pub struct Event<'a> {
     pub round: &'a Round,
     /// Where it lies in it.
     pub entry: &'a Entry,
+    /// When it is decided about.
+    pub now: Millis,
+    content: OnceCell<Option<Content<'a>>>,
+}
+
+impl<'a> Event<'a> {
+    /// An event of a round.
+    pub fn new(physical: &'a str, round: &'a Round, entry: &'a Entry, now: Millis) -> Self {
+        Self { physical, round, entry, now, content: OnceCell::new() }
+    }
 }
 
 impl Facts for Event<'_> {
@@ -98,6 +110,14 @@ impl Facts for Event<'_> {
 
     fn tenant(&self) -> &str {
         self.round.tenant(self.entry)
+    }
+
+    fn content(&self) -> Option<&Content<'_>> {
+        let make = || {
+            let detail = self.round.detail(self.entry)?;
+            Some(Content::new(self.round.event(self.entry), detail.key.as_deref(), detail, self.now))
+        };
+        self.content.get_or_init(make).as_ref()
     }
 }
 

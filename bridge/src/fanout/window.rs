@@ -143,7 +143,7 @@ mod tests {
     fn round(offsets: std::ops::Range<i64>) -> Arc<Round> {
         let mut round = Round::default();
         for offset in offsets {
-            round.push((TopicKey(1), 0, offset), "acme", "a.b", |out| out.push_str(&"x".repeat(100)));
+            round.put((TopicKey(1), 0, offset), "acme", "a.b", |out| out.push_str(&"x".repeat(100)));
             round.reach(TopicKey(1), 0, offset + 1);
         }
         Arc::new(round)

@@ -239,7 +239,7 @@ mod tests {
     fn the_cache_is_bounded() {
         let mut cache = Cache::default();
         let mut round = Round::default();
-        round.push((TopicKey(1), 0, 0), "acme", "a.b", |out| out.push_str(&"x".repeat(CACHE_BYTES / 3)));
+        round.put((TopicKey(1), 0, 0), "acme", "a.b", |out| out.push_str(&"x".repeat(CACHE_BYTES / 3)));
         let round = Arc::new(round);
         for from in 0..10 {
             cache.put(part(1, from), 0, History { round: Arc::clone(&round), next: from });

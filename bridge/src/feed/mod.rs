@@ -7,6 +7,6 @@ mod tail;
 mod topics;
 
 pub use decode::{Format, JsonFormat, Outcome as Decoded, Reason, TenantSource, TopicSpec, decode};
-pub use round::{Entry, Round, name_hash};
+pub use round::{Detail, Entry, Round, name_hash};
 pub use tail::{Feed, FeedHandle, FeedMessage};
 pub use topics::{PublishForm, TopicTable};

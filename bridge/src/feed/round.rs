@@ -3,6 +3,7 @@
 use std::hash::BuildHasher;
 use std::sync::LazyLock;
 
+use tidegate_gate::Header;
 use tidegate_log::TopicKey;
 
 /// The events of one read, in the order in which they were read, and how far it came.
@@ -11,6 +12,8 @@ pub struct Round {
     text: String,
     /// The events.
     pub entries: Vec<Entry>,
+    /// What conditions read beside the event itself, for topics that have any.
+    details: Vec<Detail>,
     /// The next offset of every partition that was read from, events or not.
     pub reached: Vec<(TopicKey, i32, i64)>,
 }
@@ -31,6 +34,28 @@ pub struct Entry {
     tenant: Span,
     event_type: Span,
     wire: Span,
+    event: Span,
+    /// Place among the round's details, from 1; 0 for none.
+    detail: u32,
+}
+
+/// What conditions read of a record beside the event itself.
+#[derive(Debug, Default)]
+pub struct Detail {
+    /// The key that readers see.
+    pub key: Option<Box<str>>,
+    /// The headers that conditions name, in order.
+    pub headers: Vec<(Box<str>, Option<Box<[u8]>>)>,
+}
+
+impl tidegate_gate::Headers for Detail {
+    fn last(&self, name: &str) -> Header<'_> {
+        match self.headers.iter().rev().find(|(known, _)| **known == *name) {
+            None => Header::Missing,
+            Some((_, None)) => Header::Null,
+            Some((_, Some(value))) => Header::Value(value),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +80,20 @@ impl Round {
         &self.text.as_bytes()[entry.wire.range()]
     }
 
+    /// The event itself, as it is delivered.
+    pub fn event(&self, entry: &Entry) -> &str {
+        &self.text[entry.event.range()]
+    }
+
+    /// What conditions read beside it; `None` on topics without conditions.
+    pub fn detail(&self, entry: &Entry) -> Option<&Detail> {
+        self.details.get((entry.detail as usize).checked_sub(1)?)
+    }
+
     /// Memory that this round holds, in bytes.
     pub fn size(&self) -> usize {
-        self.text.capacity() + self.entries.capacity() * size_of::<Entry>() + 64
+        let details: usize = self.details.iter().map(Detail::size).sum();
+        self.text.capacity() + self.entries.capacity() * size_of::<Entry>() + details + 64
     }
 
     /// Notes that a partition was read up to `next`.
@@ -69,18 +105,23 @@ impl Round {
         }
     }
 
-    /// Adds an event; `write` appends its wire form.
+    /// Adds an event; `write` appends its wire form and says where in the text the event itself lies.
     pub fn push(
         &mut self,
         (topic, partition, offset): (TopicKey, i32, i64),
         tenant: &str,
         event_type: &str,
-        write: impl FnOnce(&mut String),
+        detail: Option<Detail>,
+        write: impl FnOnce(&mut String) -> std::ops::Range<usize>,
     ) {
         let tenant_span = self.append(tenant);
         let type_span = self.append(event_type);
         let at = self.text.len();
-        write(&mut self.text);
+        let event = write(&mut self.text);
+        let detail = detail.map_or(0, |detail| {
+            self.details.push(detail);
+            self.details.len() as u32
+        });
         self.entries.push(Entry {
             topic,
             partition,
@@ -90,6 +131,23 @@ impl Round {
             tenant: tenant_span,
             event_type: type_span,
             wire: Span::new(at, self.text.len()),
+            event: Span::new(event.start, event.end),
+            detail,
+        });
+    }
+
+    /// Adds an event that no condition looks into.
+    #[cfg(test)]
+    pub fn put(
+        &mut self,
+        place: (TopicKey, i32, i64),
+        tenant: &str,
+        event_type: &str,
+        write: impl FnOnce(&mut String),
+    ) {
+        self.push(place, tenant, event_type, None, |out| {
+            write(out);
+            0..0
         });
     }
 
@@ -102,6 +160,13 @@ impl Round {
     /// Whether nothing was read.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.reached.is_empty()
+    }
+}
+
+impl Detail {
+    fn size(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, |v| v.len()) + 48);
+        size_of::<Self>() + self.key.as_ref().map_or(0, |key| key.len()) + headers.sum::<usize>()
     }
 }
 

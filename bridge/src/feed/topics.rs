@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tidegate_gate::Policy;
+
 use super::decode::{Format, JsonFormat, TenantSource, TopicSpec, TypeSource};
 use crate::config::{self, KeyForm, TenantFrom, Topics, TypeFrom};
 
@@ -10,6 +12,7 @@ use crate::config::{self, KeyForm, TenantFrom, Topics, TypeFrom};
 #[derive(Debug)]
 pub struct TopicTable {
     topics: Topics,
+    policy: Arc<Policy>,
     max_event: usize,
 }
 
@@ -32,8 +35,8 @@ pub enum PublishForm {
 
 impl TopicTable {
     /// The table of the configured topics; `max_event` is the largest record that is read, in bytes.
-    pub fn new(topics: Topics, max_event: usize) -> Self {
-        Self { topics, max_event }
+    pub fn new(topics: Topics, policy: Arc<Policy>, max_event: usize) -> Self {
+        Self { topics, policy, max_event }
     }
 
     /// How the topic of this physical name is read; `None` if none is configured.
@@ -55,6 +58,7 @@ impl TopicTable {
             tenant: tenant_source(topic),
             tenant_key: topic.key == KeyForm::TenantKey,
             format: format(topic),
+            reads: self.policy.reads(&topic.name).filter(|reads| reads.conditional).cloned(),
             max_event: self.max_event,
         })
     }

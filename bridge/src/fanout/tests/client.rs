@@ -196,7 +196,7 @@ impl Client {
                 (reader.view, reader.seq) = (subscribed.at.view, subscribed.at.seq);
                 if !reader.resuming {
                     // What a cursor does not name, and what `earliest` names, begins at its earliest.
-                    let at = super::world::open(&subscribed.cursor);
+                    let at = super::fixture::open(&subscribed.cursor);
                     reader.position = if reader.earliest { Offsets::new() } else { at };
                 }
                 reader.cursors = vec![subscribed.cursor];
@@ -212,7 +212,7 @@ impl Client {
                     }
                     Reason::Expired => {
                         let (from, to) = moved.gap.expect("expired names the gap");
-                        reader.skip(log, self.tenant, &super::world::open(&from), &super::world::open(&to));
+                        reader.skip(log, self.tenant, &super::fixture::open(&from), &super::fixture::open(&to));
                         reader.cursors = vec![to];
                     }
                     Reason::Policy => panic!("no policy changed"),

@@ -7,8 +7,8 @@ use tidegate_protocol::code;
 use tidegate_protocol::frame::{ClientFrame, From, Subscribe};
 use tidegate_protocol::ledger::{Column, Counts, Reading, Sessions};
 
+use super::fixture::{NOW, principal};
 use super::shard::{Bench, subscribe};
-use super::world::{NOW, principal};
 use crate::fanout::Input;
 use crate::ledger::{NodeSnapshot, RowKey};
 
@@ -44,7 +44,7 @@ fn a_ping_holds_the_cursor_only_when_the_position_moved() {
     bench.tick(25_000);
     let text = bench.told(key).texts.remove(0);
     let token = text.split(r#""cursor":""#).nth(1).unwrap().split('"').next().unwrap();
-    assert_eq!(super::world::open(token), [(0, 15)].into());
+    assert_eq!(super::fixture::open(token), [(0, 15)].into());
 }
 
 #[test]

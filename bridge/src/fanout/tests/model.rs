@@ -164,7 +164,7 @@ impl Log {
 
 impl Event {
     pub fn push(&self, key: TopicKey, round: &mut Round) {
-        round.push((key, self.partition, self.offset), self.tenant, &self.kind, |out| {
+        round.put((key, self.partition, self.offset), self.tenant, &self.kind, |out| {
             let (number, tenant, kind) = (self.number, self.tenant, &self.kind);
             let pad = "x".repeat(self.size);
             let event = format!(r#"{{"id":"{number}","type":"{kind}","data":{{"of":"!{tenant}!","pad":"{pad}"}}}}"#);

@@ -3,8 +3,8 @@
 use tidegate_log::{AppendError, Appended, NewRecord};
 use tidegate_protocol::frame::{ClientFrame, Publish};
 
+use super::fixture::options;
 use super::shard::{Bench, publish};
-use super::world::options;
 use crate::fanout::{Effect, Input, PublishKey};
 
 const EVENT: &str = r#"{"type":"order.paid","data":{"a": 1}}"#;
@@ -47,7 +47,7 @@ fn what_is_refused_and_where() {
         assert_eq!((code.as_str(), at.as_deref()), ("invalid_event", Some(pointer)));
     }
     bench.input(Input::LogAvailable(false));
-    let key = bench.open_as(super::world::principal("acme", "ada", &["writer"]));
+    let key = bench.open_as(super::fixture::principal("acme", "ada", &["writer"]));
     bench.frame(key, ClientFrame::Publish(publish("orders", EVENT)));
     assert_eq!(bench.told(key).error().code, "log_unavailable");
     assert!(bench.effects.is_empty());

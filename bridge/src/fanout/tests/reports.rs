@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use tidegate_protocol::frame::{ClientFrame, Failure, FailureKind, Position, Report, Span, ViewReport};
 
+use super::fixture::options;
 use super::shard::Bench;
-use super::world::options;
 
 /// A report that settles a whole batch.
 pub fn settle_all(view: u32, seq: u64, entries: u32) -> ClientFrame {

@@ -10,7 +10,7 @@ use tidegate_protocol::frame::{ClientFrame, Failed, From, Publish, Refresh, Serv
 use tidegate_protocol::json::Raw;
 
 use super::client::{Wire, take_frames};
-use super::world::{NOW, options, principal, rules, sealer};
+use super::fixture::{NOW, options, principal, rules, sealer};
 use crate::fanout::{Effect, Input, Moment, Newcomer, Options, SessionKey, Shard};
 use crate::feed::Round;
 use crate::session::Outbox;
@@ -113,7 +113,7 @@ impl Bench {
     pub fn round(&mut self, topic: u32, tenant: &str, offsets: std::ops::Range<i64>, size: usize) {
         let mut round = Round::default();
         for offset in offsets {
-            round.push((TopicKey(topic), 0, offset), tenant, "order.paid", |out| {
+            round.put((TopicKey(topic), 0, offset), tenant, "order.paid", |out| {
                 let event = format!(r#"{{"id":"{offset}","pad":"{}"}}"#, "x".repeat(size));
                 tidegate_protocol::frame::Entry::write(out, None, &[], &event);
             });

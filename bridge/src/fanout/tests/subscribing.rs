@@ -7,8 +7,8 @@ use tidegate_log::{Bounds, ReadError, TopicKey};
 use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::frame::{ClientFrame, From, Subscribe};
 
+use super::fixture::{options, principal, sealer};
 use super::shard::{Bench, ID, refresh, subscribe, unsubscribe};
-use super::world::{options, principal, sealer};
 use crate::fanout::{Effect, HistoryKey, Input};
 use crate::feed::Round;
 use crate::feed::catch_up::History;
@@ -129,7 +129,7 @@ fn cursors_from_before_the_topic_was_there_hold() {
         let told = bench.subscribe(key, "orders", From::Cursor(cursors));
         assert_eq!(told.kinds(), ["subscribed"]);
         assert!(told.texts[0].contains(r#""recovered":true"#));
-        assert_eq!(super::world::open(&token(&told.texts[0])), [(0, expected)].into());
+        assert_eq!(super::fixture::open(&token(&told.texts[0])), [(0, expected)].into());
         bench.frame(key, unsubscribe(2, 2));
         bench.told(key);
     }
@@ -157,7 +157,7 @@ fn history_of_the_older_topic_is_not_taken_for_the_newer_ones() {
     bench.feed();
     bench.told(key);
     let mut round = Round::default();
-    round.push((TopicKey(1), 0, 3), "acme", "order.paid", |out| out.push_str(r#"{"event":{"id":"old"}}"#));
+    round.put((TopicKey(1), 0, 3), "acme", "order.paid", |out| out.push_str(r#"{"event":{"id":"old"}}"#));
     bench.input(Input::History(older, Ok(History { round: Arc::new(round), next: 10 })));
     bench.feed();
     bench.round(1, "acme", 0..2, 10);

@@ -11,6 +11,7 @@ pub(super) const ID: &str = "0197f9a2-6c00-7aaa-8bbb-0123456789ab";
 /// A topic whose tenant is in the header `tenant`.
 pub(super) fn topic(format: Format) -> TopicSpec {
     TopicSpec {
+        reads: None,
         logical: "orders".into(),
         physical: "shared.orders".into(),
         named_tenant: None,

@@ -19,13 +19,14 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use tidegate_gate::Reads;
 use tidegate_log::{Record, TopicKey};
 use tidegate_protocol::envelope::{Head, Invalid};
 use tidegate_protocol::frame::Entry;
 use tidegate_protocol::json::write;
 use tidegate_protocol::timestamp;
 
-use super::round::Round;
+use super::round::{Detail, Round};
 pub use json::{JsonFormat, TypeSource};
 pub use pointer::Pointer;
 
@@ -46,6 +47,8 @@ pub struct TopicSpec {
     pub tenant_key: bool,
     /// How values are read.
     pub format: Format,
+    /// What conditions read of its events; `None` if it has no conditions.
+    pub reads: Option<Arc<Reads>>,
     /// Largest record, in bytes of what is read of it: key, value and the headers that become members.
     pub max_event: usize,
 }
@@ -186,10 +189,25 @@ fn read(spec: &TopicSpec, topic: TopicKey, record: &Record<'_>, value: &[u8], ro
         draft.missing.push(("tenant_id", Cow::Borrowed(tenant)));
     }
     let key = draft.key.as_deref().or_else(|| record_key.and_then(|key| std::str::from_utf8(key).ok()));
-    round.push((topic, record.partition, record.offset), tenant, &draft.event_type, |out| {
-        write_entry(out, key, shown, &draft.missing, &draft.body);
+    let detail = spec.reads.as_deref().map(|reads| detail(reads, key, record));
+    round.push((topic, record.partition, record.offset), tenant, &draft.event_type, detail, |out| {
+        write_entry(out, key, shown, &draft.missing, &draft.body)
     });
     Ok(())
+}
+
+/// What conditions of the topic read beside the event itself.
+fn detail(reads: &Reads, key: Option<&str>, record: &Record<'_>) -> Detail {
+    let mut detail = Detail { key: key.map(Into::into), headers: Vec::new() };
+    if !reads.headers.is_empty() {
+        record.headers.visit(&mut |name, value| {
+            if reads.headers.iter().any(|wanted| **wanted == *name) {
+                detail.headers.push((name.into(), value.map(Into::into)));
+            }
+            true
+        });
+    }
+    detail
 }
 
 fn write_entry(
@@ -198,26 +216,32 @@ fn write_entry(
     tenant: Option<&str>,
     missing: &[(&str, Cow<'_, str>)],
     body: &Body<'_>,
-) {
+) -> std::ops::Range<usize> {
+    let mut event_at = 0..0;
     let filled: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
-    Entry::write_with(out, key, &filled, |out| match body {
-        Body::Relayed(head) if filled.is_empty() => out.push_str(head.source()),
-        Body::Relayed(head) => head.splice_into(out, missing),
-        Body::Made(members) => {
-            let mut event = write::Object::begin(out);
-            event.optional_text("tenant_id", tenant);
-            for (name, value) in missing {
-                event.text(name, value);
-            }
-            for (name, value) in members {
-                match value {
-                    Value::Text(text) => event.text(name, text),
-                    Value::Json(json) => event.raw(name, json),
+    Entry::write_with(out, key, &filled, |out| {
+        let from = out.len();
+        match body {
+            Body::Relayed(head) if filled.is_empty() => out.push_str(head.source()),
+            Body::Relayed(head) => head.splice_into(out, missing),
+            Body::Made(members) => {
+                let mut event = write::Object::begin(out);
+                event.optional_text("tenant_id", tenant);
+                for (name, value) in missing {
+                    event.text(name, value);
                 }
+                for (name, value) in members {
+                    match value {
+                        Value::Text(text) => event.text(name, text),
+                        Value::Json(json) => event.raw(name, json),
+                    }
+                }
+                event.end();
             }
-            event.end();
         }
+        event_at = from..out.len();
     });
+    event_at
 }
 
 fn utf8(value: &[u8]) -> Result<&str, Reason> {

@@ -1,0 +1,97 @@
+//! What the tests of the shard are set up with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tidegate_gate::{Action, Grant, Policy, Positions, Principal, Rate, Tenants, TopicRule};
+use tidegate_log::Offsets;
+use tidegate_protocol::frame::Limits;
+
+use crate::cursor::{MasterKey, Sealer};
+use crate::fanout::{Options, Rules};
+use crate::feed::PublishForm;
+
+pub const NOW: i64 = 1_800_000_000_000;
+
+pub fn options(node: u32) -> Options {
+    Options {
+        node: format!("node-{node}").into(),
+        shard: (0, 1),
+        limits: Limits {
+            credit: 262_144,
+            unsettled: 10_000,
+            frame_bytes: 1 << 20,
+            event_bytes: 1 << 20,
+            subscriptions: 8,
+        },
+        outbox_bytes: 1 << 20,
+        heartbeat_interval: 25_000,
+        heartbeat_timeout: 8_000,
+        skew: 30_000,
+        window_bytes: 1 << 20,
+        publish_events: Rate { per_second: 10, burst: 20 },
+        publish_bytes: Rate { per_second: 1 << 20, burst: 1 << 20 },
+    }
+}
+
+/// `orders` is shared by tenants, `audit` is each tenant's own, `news` is public.
+pub fn rules() -> Rules {
+    let topic = |name: &str, physical: &str, public| TopicRule {
+        name: name.into(),
+        physical: physical.parse().unwrap(),
+        public,
+        publishable: !public,
+    };
+    let topics = [
+        topic("orders", "orders", false),
+        topic("audit", "{tenant}.audit", false),
+        topic("news", "news", true),
+        topic("keyed", "keyed", false),
+    ];
+    let grant = |role: &str, allow: &[Action], tenants| Grant {
+        role: role.into(),
+        allow: allow.to_vec(),
+        topics: vec!["*".parse().unwrap()],
+        tenants,
+        positions: if role == "operator" { Positions::Raw } else { Positions::Hidden },
+        // A clerk sees and publishes what is theirs; the rest see and publish all.
+        condition: (role == "clerk").then(|| Arc::new("event.data.user == claims.sub".parse().unwrap())),
+        origin: "".into(),
+    };
+    let grants = [
+        grant("reader", &[Action::Subscribe], Tenants::Own),
+        grant("writer", &[Action::Publish], Tenants::Own),
+        grant("clerk", &[Action::Subscribe, Action::Publish], Tenants::Own),
+        grant("replayer", &[Action::Replay], Tenants::Own),
+        grant("observer", &[Action::Observe], Tenants::Own),
+        grant("operator", &[Action::Observe, Action::Publish], Tenants::All),
+    ];
+    let forms = HashMap::from([
+        (Arc::from("orders"), PublishForm::TenantKey { tenant_header: Some("owner".into()) }),
+        (Arc::from("audit"), PublishForm::Plain { tenant_header: None }),
+        (Arc::from("keyed"), PublishForm::KeyIsTenant),
+    ]);
+    Rules { policy: Arc::new(Policy::new(topics, grants)), forms: Arc::new(forms) }
+}
+
+pub fn principal(tenant: &str, subject: &str, roles: &[&str]) -> Principal {
+    Principal {
+        tenant: tenant.into(),
+        subject: subject.into(),
+        roles: roles.iter().map(|role| Arc::from(*role)).collect(),
+        issued_at: None,
+        expires: NOW + 1_000_000_000,
+        ends: NOW + 1_000_030_000,
+        token_id: None,
+        claims: Arc::new(serde_json::Map::from_iter([("sub".to_owned(), subject.into())])),
+    }
+}
+
+pub fn sealer(incarnation: u8) -> Sealer {
+    Sealer::new(vec![MasterKey::new([7; 32])], [incarnation; 16])
+}
+
+/// Opens a cursor, as no client can.
+pub fn open(token: &str) -> Offsets {
+    sealer(99).open(token).unwrap().offsets
+}
