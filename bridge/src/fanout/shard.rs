@@ -140,7 +140,9 @@ impl Shard {
             Input::Drain(spread) => self.drain(spread),
             Input::EndAll(code) => {
                 let keys: Vec<SessionKey> = self.sessions.keys().collect();
-                keys.into_iter().for_each(|key| self.end(key, code));
+                for key in keys {
+                    self.end(key, code);
+                }
             }
         }
     }

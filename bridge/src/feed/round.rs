@@ -45,8 +45,11 @@ pub struct Detail {
     /// The key that readers see.
     pub key: Option<Box<str>>,
     /// The headers that conditions name, in order.
-    pub headers: Vec<(Box<str>, Option<Box<[u8]>>)>,
+    pub headers: Vec<KeptHeader>,
 }
+
+/// A header's name and value.
+type KeptHeader = (Box<str>, Option<Box<[u8]>>);
 
 impl tidegate_gate::Headers for Detail {
     fn last(&self, name: &str) -> Header<'_> {
