@@ -63,6 +63,19 @@ pub(crate) fn watch(command: &mut Command) -> anyhow::Result<(ExitStatus, String
     Ok((child.wait()?, text))
 }
 
+/// Runs it and hands back all that it printed, without colours; nothing is shown meanwhile.
+pub(crate) fn collect(command: &mut Command) -> anyhow::Result<(ExitStatus, String)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("can't start {}", shown(command)))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let text = thread::scope(|scope| {
+        let out = scope.spawn(|| relay(out, &mut std::io::sink()));
+        let err = scope.spawn(|| relay(err, &mut std::io::sink()));
+        err.join().unwrap_or_default() + &out.join().unwrap_or_default()
+    });
+    Ok((child.wait()?, text))
+}
+
 fn relay(from: Option<impl Read>, to: &mut impl Write) -> String {
     let mut text = String::new();
     let Some(from) = from else { return text };
