@@ -14,7 +14,7 @@ pub enum TenantFrom {
     Name,
     /// A header of this name.
     Header(Arc<str>),
-    /// The key: with [`KeyForm::TenantKey`] what stands before its first `/`, else all of it.
+    /// The key: with [`KeyForm::TenantKey`](super::KeyForm::TenantKey) what stands before its first `/`, else all of it.
     Key,
     /// The envelope's `tenant_id`; with `CloudEvents` its extension `tenantid`.
     Envelope,
