@@ -223,3 +223,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_list_with_an_element_that_is_missing_is_no_list() {
+    let claims = json!({"sub": "ada"});
+    let condition = "event.b in [event.a, 'x']";
+    assert_eq!(decide(condition, &claims, r#"{"b":"x"}"#), Err(Withheld::Failed));
+    assert_eq!(decide(condition, &claims, r#"{"a":"y","b":"x"}"#), Ok(()));
+}

@@ -250,7 +250,8 @@ impl<'c, 'e> Scope<'c, 'e> {
     fn contains(&self, one: &'c Node, list: &'c Node) -> Value<'c, 'e> {
         let one = self.value(one)?;
         let items = if let Node::List(items) = list {
-            items.iter().map(|item| self.value(item)).collect()
+            // A list is made before it is looked into: an element that can not be had fails it, as in CEL itself.
+            items.iter().map(|item| self.value(item).map(Ok)).collect::<Result<_, _>>()?
         } else {
             match self.value(list)? {
                 members @ (Val::Const(Const::Map(_)) | Val::Json(_)) if !is_list(&members) => {

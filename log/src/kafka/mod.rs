@@ -2,8 +2,8 @@
 //!
 //! | client | what for |
 //! | --- | --- |
-//! | one per [`Tail`](crate::Tail) | reads the ends of all topics it follows, by assignment; a thread beside it finds topics and partitions |
-//! | one per [`Reader`](crate::Reader) | reads history, one partition at a time; its prefetch is no tail's |
+//! | one per [`Tail`] | reads the ends of all topics it follows, by assignment; a thread beside it finds topics and partitions |
+//! | one per [`Reader`] | reads history, one partition at a time; its prefetch is no tail's |
 //! | one asker per log | topics, ids, offsets, health |
 //! | one producer per log | appends |
 

@@ -1,7 +1,7 @@
 //! The embedded log: one SQLite file, durable, of one process.
 //!
-//! One thread writes, and commits together what waits together; each [`Tail`](crate::Tail) and
-//! [`Reader`](crate::Reader) reads on a connection of its own. What was committed is published in memory
+//! One thread writes, and commits together what waits together; each [`Tail`] and
+//! [`Reader`] reads on a connection of its own. What was committed is published in memory
 //! (topics, partitions, ends), so that a tail knows at once what there is to read.
 
 use std::fs::{File, OpenOptions, TryLockError};
