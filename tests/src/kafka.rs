@@ -185,8 +185,11 @@ impl Broker {
     }
 
     fn runs(&self) -> bool {
-        // The shell collects its child only at the end: until then a broker that ended by itself has no command line.
-        !fs::read(format!("/proc/{}/cmdline", self.pid)).is_ok_and(|line| line.is_empty())
+        // The shell collects its child only at the end: until then a broker that ended by itself is a zombie. (An
+        // empty command line tells nothing: it is empty for a moment while the program is being started, too.)
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
     }
 
     fn signal(&self, signal: &str) -> bool {
