@@ -9,6 +9,7 @@ mod serve;
 mod tail;
 mod token;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -53,8 +54,10 @@ struct ConfigFile {
 impl ConfigFile {
     /// Reads it; warnings go to standard error, and every problem is named.
     fn load(&self) -> anyhow::Result<Config> {
-        let environment =
-            std::env::vars().filter(|(name, _)| name.starts_with("TIDEGATE_") && !OURS.contains(&name.as_str()));
+        // Not `vars`, which panics over a variable that is no text, whosever it is.
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.to_string_lossy().into()));
+        let environment = std::env::vars_os().filter_map(text);
         let loaded = config::load(self.config.as_deref(), environment)
             .map_err(|problems| anyhow::anyhow!("the configuration is not valid\n{problems}"))?;
         for warning in &loaded.warnings {
@@ -63,9 +66,6 @@ impl ConfigFile {
         Ok(loaded.config)
     }
 }
-
-/// Variables that belong to the command line, not to the configuration.
-const OURS: &[&str] = &["TIDEGATE_CONFIG", "TIDEGATE_ASSETS", "TIDEGATE_URL", "TIDEGATE_TOKEN", "TIDEGATE_LOG_FORMAT"];
 
 impl Cli {
     /// Runs the command.

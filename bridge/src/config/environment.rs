@@ -6,7 +6,8 @@ use super::raw::{self, Node, Table, Value};
 const PREFIX: &str = "TIDEGATE_";
 
 /// Variables of the command line's own, which are no settings.
-const OTHERS: [&str; 3] = ["TIDEGATE_CONFIG", "TIDEGATE_TOKEN", "TIDEGATE_URL"];
+const OTHERS: [&str; 5] =
+    ["TIDEGATE_ASSETS", "TIDEGATE_CONFIG", "TIDEGATE_LOG_FORMAT", "TIDEGATE_TOKEN", "TIDEGATE_URL"];
 
 /// The sections, to tell what one who forgot an underscore meant.
 const SECTIONS: [&str; 9] = ["SERVER", "LIMITS", "LOG", "TOKENS", "TOPICS", "GRANTS", "CURSORS", "WINDOW", "CATCH_UP"];
