@@ -112,9 +112,9 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
             client,
             features
         })),
-        (any::<u32>(), text(), texts(), prop::option::of(text()), from(), columns()).prop_map(
-            |(id, topic, types, consumer, from, group_by)| {
-                ClientFrame::Subscribe(Subscribe { id, topic, types, consumer, from, group_by })
+        (any::<u32>(), text(), texts(), texts(), prop::option::of(text()), from(), columns()).prop_map(
+            |(id, topic, types, keys, consumer, from, group_by)| {
+                ClientFrame::Subscribe(Subscribe { id, topic, types, keys, consumer, from, group_by })
             }
         ),
         (any::<u32>(), any::<u32>())

@@ -57,7 +57,7 @@ impl Shard {
     }
 
     fn begin_subscription(&mut self, key: SessionKey, subscribe: Subscribe) -> Result<(), Failed> {
-        let Subscribe { id: request, topic, types, consumer, from, group_by } = subscribe;
+        let Subscribe { id: request, topic, types, keys: _, consumer, from, group_by } = subscribe;
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         if consumer.is_some() {
             return Err(Failed::new(ErrorCode::Unsupported, "named consumers are not served by this bridge yet"));

@@ -44,8 +44,10 @@ pub struct Subscribe {
     pub id: u32,
     /// Logical topic, or `$ledger`.
     pub topic: String,
-    /// Event types wanted; all when empty.
+    /// Event types wanted, `order.created` or `order.*`; all when empty.
     pub types: Vec<String>,
+    /// Keys wanted, as readers see them; all when empty.
+    pub keys: Vec<String>,
     /// Named consumer: a work queue.
     pub consumer: Option<String>,
     /// Where to begin.
@@ -117,6 +119,7 @@ impl ClientFrame {
                 id: fields.integer("id")?,
                 topic: fields.text("topic")?,
                 types: fields.texts("types")?,
+                keys: fields.texts("keys")?,
                 consumer: fields.optional_text("consumer")?,
                 from: from(&fields)?,
                 group_by: columns(&fields)?,
@@ -183,6 +186,9 @@ impl Subscribe {
         body.text("topic", &self.topic);
         if !self.types.is_empty() {
             body.array("types", &self.types, |out, text| write::string(out, text));
+        }
+        if !self.keys.is_empty() {
+            body.array("keys", &self.keys, |out, text| write::string(out, text));
         }
         body.optional_text("consumer", self.consumer.as_deref());
         match &self.from {

@@ -11,14 +11,21 @@ pub(crate) fn client(frame: &ClientFrame) -> Json {
         ClientFrame::Hello(hello) => {
             json!({"hello": {"token": hello.token, "client": hello.client, "features": hello.features}})
         }
-        ClientFrame::Subscribe(subscribe) => json!({"subscribe": {
-            "id": subscribe.id,
-            "topic": subscribe.topic,
-            "types": subscribe.types,
-            "consumer": subscribe.consumer,
-            "from": from(&subscribe.from),
-            "group_by": subscribe.group_by.iter().map(|column| column.name()).collect::<Vec<_>>(),
-        }}),
+        ClientFrame::Subscribe(subscribe) => {
+            let mut frame = json!({"subscribe": {
+                "id": subscribe.id,
+                "topic": subscribe.topic,
+                "types": subscribe.types,
+                "consumer": subscribe.consumer,
+                "from": from(&subscribe.from),
+                "group_by": subscribe.group_by.iter().map(|column| column.name()).collect::<Vec<_>>(),
+            }});
+            // Vectors from before there were any do not name them.
+            if !subscribe.keys.is_empty() {
+                frame["subscribe"]["keys"] = json!(subscribe.keys);
+            }
+            frame
+        }
         ClientFrame::Unsubscribe(unsubscribe) => {
             json!({"unsubscribe": {"id": unsubscribe.id, "subscription": unsubscribe.subscription}})
         }

@@ -307,6 +307,7 @@ impl Subscription {
             id,
             topic: self.topic.to_string(),
             types: self.types.clone(),
+            keys: Vec::new(),
             consumer: self.consumer.clone(),
             from,
             group_by: self.group_by.clone(),
