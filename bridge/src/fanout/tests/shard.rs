@@ -167,7 +167,15 @@ fn decode(text: &str) -> Decoded {
 
 pub fn subscribe(id: u32, topic: &str, from: From) -> ClientFrame {
     let topic = topic.to_owned();
-    ClientFrame::Subscribe(Subscribe { id, topic, types: Vec::new(), keys: Vec::new(), consumer: None, from, group_by: Vec::new() })
+    ClientFrame::Subscribe(Subscribe {
+        id,
+        topic,
+        types: Vec::new(),
+        keys: Vec::new(),
+        consumer: None,
+        from,
+        group_by: Vec::new(),
+    })
 }
 
 pub fn unsubscribe(id: u32, subscription: u32) -> ClientFrame {

@@ -189,7 +189,8 @@ impl World {
         of.earliest = from == From::Earliest;
         let (topic, types) = (of.topic.clone(), of.types.clone());
         let (node, key) = (at.node, at.key.unwrap());
-        let subscribe = Subscribe { id: request, topic, types, keys: Vec::new(), consumer: None, from, group_by: Vec::new() };
+        let subscribe =
+            Subscribe { id: request, topic, types, keys: Vec::new(), consumer: None, from, group_by: Vec::new() };
         self.input(node, Input::Frame(key, ClientFrame::Subscribe(subscribe)));
     }
 
