@@ -17,8 +17,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+mod administration;
 pub mod kafka;
 pub mod sqlite;
+
+pub use administration::{Cluster, Made, NewTopic, TopicSummary};
 
 /// How often new topics and partitions are looked for.
 pub const DISCOVERY: Duration = Duration::from_secs(5);
@@ -47,8 +50,21 @@ pub trait Log: Send + Sync + 'static {
     /// Whether the log can be reached, as last seen.
     fn available(&self) -> watch::Receiver<bool>;
 
-    /// Makes a topic. Blocking. Making one that exists is no error.
-    fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), LogError>;
+    /// What there is: brokers, and all topics. Blocking.
+    fn cluster(&self) -> Result<Cluster, LogError>;
+
+    /// The settings of topics, by Kafka's names (`cleanup.policy`, `retention.ms`, …). Topics that are not there, or
+    /// whose settings may not be read, are left out. Blocking.
+    fn topic_settings(&self, topics: &[&str]) -> Result<BTreeMap<String, BTreeMap<String, String>>, LogError>;
+
+    /// Makes topics, and says of each what became of it, in their order. One that exists stays as it is. Blocking.
+    fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<Result<Made, LogError>>, LogError>;
+
+    /// Makes a topic with the log's own defaults. Blocking. Making one that exists is no error.
+    fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), LogError> {
+        let topic = NewTopic { partitions: Some(partitions), ..NewTopic::named(topic) };
+        self.create_topics(&[topic])?.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+    }
 
     /// Deletes a topic. Blocking.
     fn delete_topic(&self, topic: &str) -> Result<(), LogError>;

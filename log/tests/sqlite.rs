@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use conformance::{Follower, LONG, LogUnderTest, Seen, append, append_all, eventually, read_all, text, texts};
 use tidegate_log::sqlite::{Retention, SqliteLog, SqliteOptions};
-use tidegate_log::{AppendError, Log, LogError, NewRecord};
+use tidegate_log::{AppendError, Log, LogError, NewRecord, NewTopic};
 
 conformance::conformance!(crate::Embedded::new());
 
@@ -149,4 +149,38 @@ fn commits_together_what_waits_together() {
     assert!(outcomes.iter().all(Result::is_ok));
     // One fsync a record would take minutes.
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn keeps_all_of_a_compacted_topic() {
+    let retention = Retention { records: Some(1), age: Some(Duration::from_hours(1)) };
+    let it = Embedded::with(|options| options.retention = retention);
+    let compacted = NewTopic { partitions: Some(1), ..NewTopic::named("kept") }.with("cleanup.policy", "compact");
+    it.log().create_topics(&[compacted]).unwrap();
+    let plain = conformance::topic(it.log(), "plain", 1);
+    for topic in ["kept", &plain] {
+        for n in 0..5 {
+            it.append_at(text(topic, "k", "old"), 1_700_000_000_000 + n);
+        }
+    }
+    let mut reader = it.log().reader().unwrap();
+    let mut earliest = |topic: &str| reader.describe(topic).unwrap().unwrap().partitions[&0].earliest;
+    eventually("the plain one is cleaned", || earliest(&plain) > 0);
+    assert_eq!(earliest("kept"), 0);
+    assert_eq!(read_all(&mut *it.log().reader().unwrap(), "kept", 0, 0).0.len(), 5);
+}
+
+#[test]
+fn reads_the_form_of_file_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log.db");
+    let options = SqliteOptions::new(&path);
+    drop(SqliteLog::open(&options).unwrap());
+    let file = rusqlite::Connection::open(&path).unwrap();
+    file.execute_batch("ALTER TABLE topics DROP COLUMN compacted; PRAGMA user_version = 1;").unwrap();
+    drop(file);
+    let log = SqliteLog::open(&options).unwrap();
+    append(&log, text("orders", "k", "v"));
+    drop(log);
+    assert_eq!(SqliteLog::open(&options).unwrap().cluster().unwrap().topics["orders"].partitions, 1);
 }

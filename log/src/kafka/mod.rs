@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::admin::AdminClient;
 use tokio::sync::watch;
 
-use crate::{AppendDone, DISCOVERY, Log, LogError, NewRecord, Reader, Tail};
+use crate::{AppendDone, Cluster, DISCOVERY, Log, LogError, Made, NewRecord, NewTopic, Reader, Tail};
 
+mod admin;
 mod append;
 mod block;
 mod client_config;
@@ -33,9 +33,6 @@ use client_config::{Consumer, Role};
 use discovery::Desk;
 use health::Context;
 use queue::Queue;
-
-/// How long making or deleting a topic may take.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How to reach Kafka.
 #[derive(Debug, Clone)]
@@ -113,18 +110,20 @@ impl Log for KafkaLog {
         self.available.clone()
     }
 
-    fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), LogError> {
-        // As many replicas as the broker's own default.
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
-        let admin = self.admin()?;
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        outcome(block::on(admin.create_topics([&new], &options)), RDKafkaErrorCode::TopicAlreadyExists)
+    fn cluster(&self) -> Result<Cluster, LogError> {
+        admin::cluster(&self.asker, &self.admin()?)
+    }
+
+    fn topic_settings(&self, topics: &[&str]) -> Result<BTreeMap<String, BTreeMap<String, String>>, LogError> {
+        admin::topic_settings(&self.admin()?, topics)
+    }
+
+    fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<Result<Made, LogError>>, LogError> {
+        admin::create_topics(&self.admin()?, topics)
     }
 
     fn delete_topic(&self, topic: &str) -> Result<(), LogError> {
-        let admin = self.admin()?;
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        outcome(block::on(admin.delete_topics(&[topic], &options)), RDKafkaErrorCode::UnknownTopicOrPartition)
+        admin::delete_topic(&self.admin()?, topic)
     }
 }
 
@@ -137,18 +136,4 @@ impl std::fmt::Debug for KafkaLog {
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn no_thread(error: std::io::Error) -> LogError {
     LogError::Fatal(format!("no thread could be started: {error}"))
-}
-
-/// What became of one topic; `done` is the error that says that it was so already.
-fn outcome(
-    results: Result<Vec<rdkafka::admin::TopicResult>, KafkaError>,
-    done: RDKafkaErrorCode,
-) -> Result<(), LogError> {
-    match results.map_err(offsets::log_error)?.into_iter().next() {
-        Some(Err((topic, code))) if code != done => Err(match offsets::log_error(KafkaError::AdminOp(code)) {
-            LogError::Unavailable(text) => LogError::Unavailable(format!("{topic}: {text}")),
-            LogError::Fatal(text) => LogError::Fatal(format!("{topic}: {text}")),
-        }),
-        _ => Ok(()),
-    }
 }

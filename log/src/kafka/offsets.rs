@@ -99,7 +99,11 @@ fn passes(error: &KafkaError) -> bool {
 /// The same error in our words.
 #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(super) fn log_error(error: KafkaError) -> LogError {
-    match error.rdkafka_error_code() {
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(code),
+        _ => error.rdkafka_error_code(),
+    };
+    match code {
         Some(
             RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::ClusterAuthorizationFailed
@@ -108,6 +112,8 @@ pub(super) fn log_error(error: KafkaError) -> LogError {
             | RDKafkaErrorCode::SaslAuthenticationFailed
             | RDKafkaErrorCode::InvalidTopic
             | RDKafkaErrorCode::PolicyViolation
+            | RDKafkaErrorCode::InvalidConfig
+            | RDKafkaErrorCode::InvalidRequest
             | RDKafkaErrorCode::InvalidReplicationFactor
             | RDKafkaErrorCode::InvalidPartitions
             | RDKafkaErrorCode::Fatal,

@@ -4,6 +4,7 @@
 //! [`Reader`] reads on a connection of its own. What was committed is published in memory
 //! (topics, partitions, ends), so that a tail knows at once what there is to read.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::{AppendDone, Log, LogError, NewRecord, Reader, Tail};
+use crate::{AppendDone, Cluster, Log, LogError, Made, NewRecord, NewTopic, Reader, Tail, TopicSummary};
 
 mod headers;
 mod murmur2;
@@ -21,8 +22,11 @@ mod store;
 mod tail;
 mod writer;
 
-use state::Published;
+use state::{Published, Topic};
 use writer::{Change, Writer};
+
+/// The one setting of a topic that the embedded log knows, by Kafka's name.
+const CLEANUP_POLICY: &str = "cleanup.policy";
 
 /// Where the embedded log lies, and what it keeps.
 #[derive(Debug, Clone)]
@@ -44,7 +48,7 @@ impl SqliteOptions {
     }
 }
 
-/// What is kept in each partition; without a limit, everything.
+/// What is kept in each partition, unless its topic is compacted; without a limit, everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retention {
     /// The newest so many records.
@@ -59,6 +63,8 @@ pub struct SqliteLog {
     path: PathBuf,
     published: Arc<Published>,
     available: watch::Receiver<bool>,
+    /// Partitions of a topic that is made without a number of them.
+    new_topics: i32,
     // Before the lock, so that the last commit is done when another process may begin.
     writer: Writer,
     _lock: File,
@@ -73,7 +79,8 @@ impl SqliteLog {
         let (sender, available) = watch::channel(true);
         let writer = Writer::start(connection, Arc::clone(&published), options, sender)
             .map_err(|error| LogError::Fatal(format!("no thread could be started: {error}")))?;
-        Ok(Self { path: options.path.clone(), published, available, writer, _lock: lock })
+        let new_topics = options.new_topics.unwrap_or(1);
+        Ok(Self { path: options.path.clone(), published, available, new_topics, writer, _lock: lock })
     }
 
     /// Appends with a timestamp (ms) of the caller's own, as an import of history does.
@@ -83,7 +90,7 @@ impl SqliteLog {
 
     /// Adds partitions to a topic until it has so many. Blocking.
     pub fn add_partitions(&self, topic: &str, partitions: i32) -> Result<(), LogError> {
-        self.writer.change(Change::Topic { name: topic.into(), partitions, grow: true })
+        self.writer.change(Change::Topic { name: topic.into(), partitions, grow: true, compacted: false })
     }
 
     /// Deletes the records of a partition that lie before an offset. Blocking.
@@ -115,8 +122,42 @@ impl Log for SqliteLog {
         self.available.clone()
     }
 
-    fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), LogError> {
-        self.writer.change(Change::Topic { name: topic.into(), partitions, grow: false })
+    fn cluster(&self) -> Result<Cluster, LogError> {
+        let published = self.published.lock();
+        let summary = |topic: &Topic| TopicSummary {
+            partitions: u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX),
+            replicas: 1,
+        };
+        Ok(Cluster {
+            brokers: vec![0],
+            topics: published.topics.iter().map(|(name, topic)| (name.clone(), summary(topic))).collect(),
+            default_partitions: u32::try_from(self.new_topics).ok(),
+            default_replicas: Some(1),
+        })
+    }
+
+    fn topic_settings(&self, topics: &[&str]) -> Result<BTreeMap<String, BTreeMap<String, String>>, LogError> {
+        let published = self.published.lock();
+        let settings = |topic: &Topic| {
+            let policy = if topic.compacted { "compact" } else { "delete" };
+            BTreeMap::from([(CLEANUP_POLICY.to_owned(), policy.to_owned())])
+        };
+        let known = |name: &&str| Some(((*name).to_owned(), settings(published.topics.get(*name)?)));
+        Ok(topics.iter().filter_map(known).collect())
+    }
+
+    fn create_topics(&self, topics: &[NewTopic]) -> Result<Vec<Result<Made, LogError>>, LogError> {
+        let create = |topic: &NewTopic| {
+            if topic.replicas.is_some_and(|replicas| replicas != 1) {
+                return Err(LogError::Fatal(format!("{}: the embedded log has one replica of each topic", topic.name)));
+            }
+            let compacted = topic.settings.get(CLEANUP_POLICY).is_some_and(|policy| policy == "compact");
+            let partitions = topic.partitions.unwrap_or(self.new_topics);
+            let existed = self.published.lock().topics.contains_key(&topic.name);
+            self.writer.change(Change::Topic { name: topic.name.clone(), partitions, grow: false, compacted })?;
+            Ok(if existed { Made::Existed } else { Made::Created })
+        };
+        Ok(topics.iter().map(create).collect())
     }
 
     fn delete_topic(&self, topic: &str) -> Result<(), LogError> {

@@ -11,6 +11,8 @@ use crate::{Bounds, TopicId};
 pub(super) struct Topic {
     pub(super) number: i64,
     pub(super) id: TopicId,
+    /// Retention keeps the newest record of each key, whatever its age: here, all.
+    pub(super) compacted: bool,
     pub(super) partitions: Vec<Partition>,
 }
 

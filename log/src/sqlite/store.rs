@@ -18,7 +18,7 @@ use crate::{LogError, NewRecord, Record};
 const OFFSET_BITS: u32 = 40;
 
 /// The form of the file that this build reads.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// A place in the table of records.
 pub(super) fn place(partition: i64, offset: i64) -> i64 {
@@ -42,13 +42,20 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, LogError> {
         0 => {
             transaction
                 .execute_batch(
-                    "CREATE TABLE topics (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, id BLOB NOT NULL);
+                    "CREATE TABLE topics (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, id BLOB NOT NULL,
+                         compacted INTEGER NOT NULL DEFAULT 0);
                      CREATE TABLE partitions (number INTEGER PRIMARY KEY AUTOINCREMENT, topic INTEGER NOT NULL,
                          partition INTEGER NOT NULL, earliest INTEGER NOT NULL, next INTEGER NOT NULL,
                          newest INTEGER NOT NULL, UNIQUE (topic, partition));
                      CREATE TABLE records (place INTEGER PRIMARY KEY, timestamp INTEGER NOT NULL,
                          newest INTEGER NOT NULL, key BLOB, value BLOB, headers BLOB);",
                 )
+                .map_err(log_error)?;
+            transaction.pragma_update(None, "user_version", VERSION).map_err(log_error)?;
+        }
+        1 => {
+            transaction
+                .execute_batch("ALTER TABLE topics ADD COLUMN compacted INTEGER NOT NULL DEFAULT 0")
                 .map_err(log_error)?;
             transaction.pragma_update(None, "user_version", VERSION).map_err(log_error)?;
         }
@@ -81,11 +88,15 @@ fn prepare(connection: &Connection) -> Result<(), LogError> {
 pub(super) fn topics(connection: &Connection) -> Result<BTreeMap<String, Topic>, LogError> {
     let read = || {
         let mut topics = BTreeMap::new();
-        let mut statement = connection.prepare("SELECT name, number, id FROM topics")?;
+        let mut statement = connection.prepare("SELECT name, number, id, compacted FROM topics")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let topic =
-                Topic { number: row.get(1)?, id: row.get(2)?, partitions: partitions(connection, row.get(1)?)? };
+            let topic = Topic {
+                number: row.get(1)?,
+                id: row.get(2)?,
+                compacted: row.get(3)?,
+                partitions: partitions(connection, row.get(1)?)?,
+            };
             topics.insert(row.get(0)?, topic);
         }
         Ok(topics)
@@ -103,10 +114,10 @@ fn partitions(connection: &Connection, topic: i64) -> rusqlite::Result<Vec<Parti
 }
 
 /// Makes a topic without partitions.
-pub(super) fn insert_topic(connection: &Connection, name: &str) -> rusqlite::Result<Topic> {
+pub(super) fn insert_topic(connection: &Connection, name: &str, compacted: bool) -> rusqlite::Result<Topic> {
     let id = uuid::Uuid::new_v4().into_bytes();
-    connection.execute("INSERT INTO topics (name, id) VALUES (?, ?)", params![name, id])?;
-    Ok(Topic { number: connection.last_insert_rowid(), id, partitions: Vec::new() })
+    connection.execute("INSERT INTO topics (name, id, compacted) VALUES (?, ?, ?)", params![name, id, compacted])?;
+    Ok(Topic { number: connection.last_insert_rowid(), id, compacted, partitions: Vec::new() })
 }
 
 /// Adds a topic's next partition.

@@ -61,6 +61,8 @@ pub(super) enum Change {
         name: String,
         partitions: i32,
         grow: bool,
+        /// Whether one that is made is compacted: all its records are kept.
+        compacted: bool,
     },
     Delete {
         name: String,
@@ -281,7 +283,7 @@ impl Thread {
             if let Err(reason) = topic_name(&record.topic) {
                 return Ok(Err(AppendError::Rejected(reason)));
             }
-            self.grow(&record.topic, partitions)?;
+            self.grow(&record.topic, partitions, false)?;
         }
         let topic = self.topics.get_mut(&record.topic).expect("it is there or was made");
         let count = topic.partitions.len() as i32;
@@ -305,10 +307,10 @@ impl Thread {
 
     fn change(&mut self, change: &Change) -> Result<(), LogError> {
         match change {
-            Change::Topic { name, partitions, grow } => {
+            Change::Topic { name, partitions, grow, compacted } => {
                 topic_name(name).map_err(LogError::Fatal)?;
                 if *grow || !self.topics.contains_key(name) {
-                    self.grow(name, *partitions)?;
+                    self.grow(name, *partitions, *compacted)?;
                 }
             }
             Change::Delete { name } => {
@@ -328,13 +330,13 @@ impl Thread {
         Ok(())
     }
 
-    fn grow(&mut self, name: &str, partitions: i32) -> Result<(), LogError> {
+    fn grow(&mut self, name: &str, partitions: i32, compacted: bool) -> Result<(), LogError> {
         let partitions = usize::try_from(partitions).ok().filter(|count| (1..=10_000).contains(count));
         let partitions =
             partitions.ok_or_else(|| LogError::Fatal(format!("{name}: a topic has 1 to 10,000 partitions")))?;
         let mut topic = match self.topics.remove(name) {
             Some(topic) => topic,
-            None => store::insert_topic(&self.connection, name).map_err(log_error)?,
+            None => store::insert_topic(&self.connection, name, compacted).map_err(log_error)?,
         };
         while topic.partitions.len() < partitions {
             store::insert_partition(&self.connection, &mut topic).map_err(log_error)?;
@@ -351,7 +353,8 @@ impl Thread {
         }
         let retention = self.retention.clone();
         self.commit(|it| {
-            for partition in it.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            let topics = it.topics.values_mut().filter(|topic| !topic.compacted);
+            for partition in topics.flat_map(|topic| &mut topic.partitions) {
                 let mut keep_from = partition.earliest;
                 if let Some(records) = retention.records {
                     let first = store::newest_records(&it.connection, partition, records).map_err(log_error)?;

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tidegate_log::{
-    AppendError, Appended, Chunk, Limit, Log, NewRecord, Offsets, ReadError, Reader, Record, Tail, TailEvent, TopicId,
-    TopicKey,
+    AppendError, Appended, Chunk, Limit, Log, LogError, Made, NewRecord, NewTopic, Offsets, ReadError, Reader, Record,
+    Tail, TailEvent, TopicId, TopicKey,
 };
 
 pub mod reading;
@@ -58,6 +58,9 @@ macro_rules! conformance {
                 may_be_followed_twice
                 may_be_made_twice_and_deleted_twice
                 describe_themselves
+                are_listed_with_their_size
+                are_made_together_each_with_its_own_outcome
+                have_settings
                 wake_a_reader_that_waits
             }
             reading {

@@ -142,3 +142,55 @@ pub fn wake_a_reader_that_waits(it: &dyn LogUnderTest) {
     });
     assert!(begun.elapsed() < LONG / 2);
 }
+
+pub fn are_listed_with_their_size(it: &dyn LogUnderTest) {
+    let (small, large) = (topic(it.log(), "small", 1), topic(it.log(), "large", 7));
+    let cluster = it.log().cluster().unwrap();
+    assert!(!cluster.brokers.is_empty());
+    assert_eq!((cluster.default_partitions, cluster.default_replicas), (Some(1), Some(1)));
+    assert_eq!((cluster.topics[&small].partitions, cluster.topics[&small].replicas), (1, 1));
+    assert_eq!((cluster.topics[&large].partitions, cluster.topics[&large].replicas), (7, 1));
+    assert!(!cluster.topics.contains_key(&unique("none")));
+}
+
+pub fn are_made_together_each_with_its_own_outcome(it: &dyn LogUnderTest) {
+    let there = topic(it.log(), "there", 3);
+    let (defaults, wide) = (unique("defaults"), unique("wide"));
+    let of = |name: &str, partitions, replicas| NewTopic { partitions, replicas, ..NewTopic::named(name) };
+    let outcomes = it
+        .log()
+        .create_topics(&[
+            of(&wide, Some(5), Some(1)),
+            of("no topic's name", Some(1), None),
+            of(&there, Some(1), None),
+            of(&unique("replicas"), Some(1), Some(99)),
+            of(&unique("partitions"), Some(0), None),
+            of(&defaults, None, None),
+        ])
+        .unwrap();
+    assert_eq!(
+        [&outcomes[0], &outcomes[2], &outcomes[5]],
+        [&Ok(Made::Created), &Ok(Made::Existed), &Ok(Made::Created)]
+    );
+    for (index, name) in [(1, "no topic's name"), (3, "replicas"), (4, "partitions")] {
+        let Err(LogError::Fatal(text)) = &outcomes[index] else { panic!("{:?}", outcomes[index]) };
+        assert!(text.contains(name), "says which: {text}");
+    }
+    eventually("they are there", || {
+        let topics = it.log().cluster().unwrap().topics;
+        let partitions = |name: &str| topics.get(name).map(|it| it.partitions);
+        (partitions(&wide), partitions(&there), partitions(&defaults)) == (Some(5), Some(3), Some(1))
+    });
+}
+
+pub fn have_settings(it: &dyn LogUnderTest) {
+    let (plain, compacted) = (topic(it.log(), "plain", 1), unique("compacted"));
+    let new = NewTopic { partitions: Some(2), ..NewTopic::named(&compacted) }.with("cleanup.policy", "compact");
+    assert_eq!(it.log().create_topics(&[new]).unwrap(), [Ok(Made::Created)]);
+    eventually("the settings are there", || {
+        let settings = it.log().topic_settings(&[&plain, &compacted, &unique("none")]).unwrap();
+        let policy = |name: &str| settings.get(name).map(|it| it["cleanup.policy"].clone());
+        assert_eq!(policy(&plain).as_deref(), Some("delete"));
+        settings.len() == 2 && policy(&compacted).as_deref() == Some("compact")
+    });
+}
