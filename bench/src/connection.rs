@@ -27,6 +27,10 @@ pub(crate) struct Connection {
     rest: Vec<u8>,
     pub(crate) unreported: Unreported,
     pub(crate) closed: bool,
+    /// Whether the age of what it receives is noted.
+    pub(crate) timed: bool,
+    /// The id of the newest publish.
+    published: u32,
 }
 
 /// What all sessions together received.
@@ -88,7 +92,7 @@ impl Connection {
         socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
         let socket = mio::net::TcpStream::from_std(socket);
-        Ok(Self { socket, kind, rest, unreported: Unreported::default(), closed: false })
+        Ok(Self { socket, kind, rest, unreported: Unreported::default(), closed: false, timed: true, published: 1 })
     }
 
     /// Reads all there is. `true` if the second began after which a report is due.
@@ -120,6 +124,13 @@ impl Connection {
         if text.is_empty() { Ok(()) } else { self.say(&text) }
     }
 
+    /// Publishes an event of its own.
+    pub(crate) fn publish(&mut self, topic: &str, event: &str) -> anyhow::Result<()> {
+        self.published += 1;
+        let id = self.published;
+        self.say(&format!(r#"{{"publish":{{"id":{id},"topic":"{topic}","event":{event}}}}}"#))
+    }
+
     fn take(&mut self, bytes: &[u8], received: &mut Received) -> anyhow::Result<bool> {
         if self.rest.is_empty() {
             let (taken, began) = self.frames(bytes, received)?;
@@ -146,14 +157,14 @@ impl Connection {
 
     fn text(&mut self, text: &[u8], size: usize, received: &mut Received) -> anyhow::Result<bool> {
         if self.kind == Kind::Bare {
-            entries(text, received);
+            entries(text, received, self.timed);
             received.frames += 1;
             return Ok(false);
         }
         if text.starts_with(b"{\"batch\"") {
             let view = number(text, b"\"view\":").context("a batch without a view")?;
             let seq = number(text, b"\"seq\":").context("a batch without a number")?;
-            let entries = entries(text, received);
+            let entries = entries(text, received, self.timed);
             received.frames += 1;
             if self.unreported.is_of_other(view) {
                 self.report()?;
@@ -165,7 +176,7 @@ impl Connection {
             self.say(r#"{"pong":{}}"#)?;
             return Ok(false);
         }
-        if text.starts_with(b"{\"moved\"") {
+        if text.starts_with(b"{\"moved\"") || text.starts_with(b"{\"published\"") {
             return Ok(false);
         }
         bail!("{}", String::from_utf8_lossy(text))
@@ -180,16 +191,17 @@ impl Connection {
 }
 
 /// Counts the events of a frame and notes how old they are.
-fn entries(text: &[u8], received: &mut Received) -> u32 {
+fn entries(text: &[u8], received: &mut Received, timed: bool) -> u32 {
     thread_local! {
         static FINDER: Finder<'static> = Finder::new(SENT);
     }
     let mut count = 0;
-    let now = if received.measuring { now_ns() } else { 0 };
+    let timed = timed && received.measuring;
+    let now = if timed { now_ns() } else { 0 };
     FINDER.with(|finder| {
         for at in finder.find_iter(text) {
             count += 1;
-            if received.measuring {
+            if timed {
                 let age = now.saturating_sub(sent_at(&text[at + SENT.len()..]));
                 received.latency.saturating_record(age);
             }
@@ -274,7 +286,7 @@ mod tests {
         let mut received = Received::new().expect("bounds");
         received.measuring = true;
         let text = br#"{"batch":{"view":12,"seq":345,"entries":[{"sent":1},{"sent":2}],"cursor":""}}"#;
-        assert_eq!(entries(text, &mut received), 2);
+        assert_eq!(entries(text, &mut received, true), 2);
         assert_eq!((number(text, b"\"view\":"), number(text, b"\"seq\":")), (Some(12), Some(345)));
         assert_eq!(received.latency.len(), 2);
     }

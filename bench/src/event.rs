@@ -2,9 +2,6 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The tenant of all events and sessions.
-pub(crate) const TENANT: &str = "acme";
-
 /// What stands before the time of sending, once in each event.
 pub(crate) const SENT: &[u8] = b"\"sent\":";
 
@@ -18,6 +15,16 @@ const TYPES: [&str; 8] = [
     "cart.changed",
     "stock.counted",
 ];
+
+/// The name of the tenant of this number.
+pub(crate) fn tenant(number: usize) -> String {
+    format!("tenant-{number}")
+}
+
+/// The name of the subject of this number.
+pub(crate) fn user(number: usize) -> String {
+    format!("user-{number}")
+}
 
 /// Nanoseconds since the epoch, on the machine's one clock.
 pub(crate) fn now_ns() -> u64 {
@@ -35,8 +42,8 @@ impl Events {
         Self { number: 0, random: now_ns() | 1 }
     }
 
-    /// The next event's key and envelope, sent now.
-    pub(crate) fn next(&mut self) -> (String, String) {
+    /// The next event's key and envelope, sent now: of this tenant, about this user.
+    pub(crate) fn next(&mut self, tenant: usize, user: usize) -> (String, String) {
         self.number += 1;
         let at = now_ns();
         let order = 1000 + self.draw() % 9000;
@@ -46,9 +53,16 @@ impl Events {
         // The day does not matter, the length does.
         let time = format!("2026-11-21T12:00:{seconds:02}.{millis:03}Z");
         let envelope = format!(
-            r#"{{"version":"1.0","id":"{id}","type":"{event_type}","correlation_id":"{id}","timestamp":"{time}","tenant_id":"{TENANT}","data":{{"order":{order},"sent":{at}}}}}"#
+            r#"{{"version":"1.0","id":"{id}","type":"{event_type}","correlation_id":"{id}","timestamp":"{time}","tenant_id":"tenant-{tenant}","data":{{"user":"user-{user}","order":{order},"sent":{at}}}}}"#
         );
         (format!("order/{order}"), envelope)
+    }
+
+    /// The next event as a page publishes it: the bridge knows the rest.
+    pub(crate) fn bare(&mut self) -> String {
+        let (at, order) = (now_ns(), 1000 + self.draw() % 9000);
+        let event_type = TYPES[(self.draw() % 8) as usize];
+        format!(r#"{{"type":"{event_type}","data":{{"order":{order},"sent":{at}}}}}"#)
     }
 
     fn uuid(&mut self, millis: u64) -> String {
@@ -115,18 +129,18 @@ mod tests {
     #[test]
     fn an_event_is_an_envelope_of_some_200_bytes() {
         let mut events = Events::new();
-        let (key, envelope) = events.next();
+        let (key, envelope) = events.next(0, 7);
         let read: serde_json::Value = serde_json::from_str(&envelope).expect("JSON");
         assert!(key.starts_with("order/"));
-        assert_eq!(read["tenant_id"], TENANT);
+        assert_eq!((&read["tenant_id"], &read["data"]["user"]), (&tenant(0).into(), &user(7).into()));
         assert_eq!(read["id"].as_str().map(str::len), Some(36));
         assert!((200..=280).contains(&envelope.len()), "{} bytes", envelope.len());
-        assert_ne!(events.next().1, envelope);
+        assert_ne!(events.next(0, 7).1, envelope);
     }
 
     #[test]
     fn the_time_is_read_back() {
-        let envelope = Events::new().next().1;
+        let envelope = Events::new().next(0, 0).1;
         let at = memchr::memmem::find(envelope.as_bytes(), SENT).expect("the marker") + SENT.len();
         let age = now_ns() - sent_at(&envelope.as_bytes()[at..]);
         assert!(age < 60_000_000_000, "{age} ns");

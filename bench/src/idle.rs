@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use crate::paced::{Load, Server};
+use crate::connection::Connection;
+use crate::load::Load;
 use crate::process;
+use crate::server::{Server, Who};
 
 /// Sessions that come and go before, so that what the server makes once is not counted.
 const REHEARSAL: usize = 200;
@@ -26,12 +28,13 @@ pub(crate) struct Options {
 /// Runs it and prints what was measured.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let Options { server, connections, settle } = options;
-    let rehearsal = (0..REHEARSAL).map(|subject| server.open(subject)).collect::<anyhow::Result<Vec<_>>>()?;
+    let open = |subject| -> anyhow::Result<Connection> { server.open(Who { tenant: 0, subject, role: "clerk" }) };
+    let rehearsal = (0..REHEARSAL).map(open).collect::<anyhow::Result<Vec<_>>>()?;
     drop(rehearsal);
     std::thread::sleep(Duration::from_secs(2));
     let before = process::resident(server.pid)?;
     let opened_at = process::cpu_us(server.pid)?;
-    let sessions = (0..*connections).map(|subject| server.open(subject)).collect::<anyhow::Result<Vec<_>>>()?;
+    let sessions = (0..*connections).map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let opened = process::cpu_us(server.pid)? - opened_at;
     let mut load = Load::new(sessions)?;
     let began = Instant::now();

@@ -2,12 +2,17 @@
 //!
 //! One thread, one epoll: what is measured must be the server. Each run prints one line of JSON.
 
+mod backlog;
 mod connection;
 mod event;
+mod fair;
 mod idle;
+mod load;
 mod paced;
 mod process;
+mod reader;
 mod report;
+mod server;
 mod source;
 mod write_loop;
 
@@ -18,6 +23,12 @@ use clap::Parser;
 enum Command {
     /// Events at a steady pace to many sessions: CPU of the server for each delivery, and latency.
     Paced(paced::Options),
+    /// A backlog: CPU of the server for each event and delivery.
+    Backlog(backlog::Options),
+    /// Tenants side by side, one of which may storm: latency of the others.
+    Fair(fair::Options),
+    /// librdkafka alone, reading.
+    Reader(reader::Options),
     /// Sessions with nothing to do: memory of the server for each.
     Idle(idle::Options),
     /// The bare loop: one `write` for each delivery, and nothing else.
@@ -27,6 +38,9 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Paced(options) => paced::run(&options),
+        Command::Backlog(options) => backlog::run(&options),
+        Command::Fair(options) => fair::run(&options),
+        Command::Reader(options) => reader::run(&options),
         Command::Idle(options) => idle::run(&options),
         Command::WriteLoop(options) => write_loop::run(&options),
     }

@@ -1,22 +1,17 @@
 //! Events at a steady pace to many sessions that all want them.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use mio::{Events, Interest, Poll, Token};
 use serde_json::json;
 
 use crate::connection::{Connection, Received};
 use crate::event::Pace;
+use crate::load::Load;
 use crate::process;
-use crate::report::WITHIN;
+use crate::server::{Server, Who};
 use crate::source::Source;
-
-/// Credit of a session, as the bridge has it unless configured.
-const CREDIT: usize = 256 * 1024;
 
 /// How long nothing may come before all that was sent counts as lost.
 const QUIET: Duration = Duration::from_secs(5);
@@ -40,98 +35,6 @@ pub(crate) struct Options {
     /// Kafka, for a bridge that reads from it; left out: the bare loop, which makes its own events.
     #[arg(long)]
     bootstrap: Option<String>,
-}
-
-/// The server under load.
-#[derive(Args)]
-pub(crate) struct Server {
-    /// Where it listens.
-    #[arg(long)]
-    pub(crate) address: SocketAddr,
-    /// Its process.
-    #[arg(long)]
-    pub(crate) pid: u32,
-    /// The secret that signs tokens.
-    #[arg(long, default_value = "")]
-    pub(crate) secret: String,
-    /// The topic of the events, by both its names.
-    #[arg(long, default_value = "orders")]
-    pub(crate) topic: String,
-}
-
-impl Server {
-    /// Opens the session of one subject.
-    pub(crate) fn open(&self, subject: usize) -> anyhow::Result<Connection> {
-        use tidegate_gate::{ClaimMapping, Signer, TokenRequest};
-        let request = TokenRequest {
-            tenant: crate::event::TENANT.to_owned(),
-            subject: format!("user-{subject}"),
-            roles: vec!["clerk".to_owned()],
-            issued_at: (crate::event::now_ns() / 1_000_000).cast_signed(),
-            lifetime_s: 3600,
-            issuer: None,
-            audience: None,
-            claims: serde_json::Map::default(),
-        };
-        let token = Signer::hs256(self.secret.as_bytes()).token(&request, &ClaimMapping::default())?;
-        Connection::open(self.address, &token, subject, &self.topic)
-    }
-}
-
-/// Sessions, and where what they receive is counted.
-pub(crate) struct Load {
-    poll: Poll,
-    events: Events,
-    connections: Vec<Connection>,
-    /// Who must report when, in order.
-    due: VecDeque<(Instant, usize)>,
-    buffer: Vec<u8>,
-    pub(crate) received: Received,
-}
-
-impl Load {
-    pub(crate) fn new(connections: Vec<Connection>) -> anyhow::Result<Self> {
-        let mut load = Self {
-            poll: Poll::new()?,
-            // Few at once, so that the next event is sent in time.
-            events: Events::with_capacity(128),
-            connections,
-            due: VecDeque::new(),
-            buffer: vec![0; 256 * 1024],
-            received: Received::new()?,
-        };
-        for (at, connection) in load.connections.iter_mut().enumerate() {
-            load.poll.registry().register(&mut connection.socket, Token(at), Interest::READABLE)?;
-        }
-        Ok(load)
-    }
-
-    /// Waits at most so long for something to read, reads it, and reports what is due.
-    pub(crate) fn turn(&mut self, wait: Duration) -> anyhow::Result<()> {
-        let now = Instant::now();
-        while let Some(&(at, connection)) = self.due.front().filter(|(at, _)| *at <= now) {
-            self.due.pop_front();
-            let connection = &mut self.connections[connection];
-            // One that reported at half its credit meanwhile has an entry for its next report.
-            if connection.unreported.is_due(now.max(at), CREDIT) {
-                connection.report()?;
-            }
-        }
-        let wait = self.due.front().map_or(wait, |(at, _)| wait.min(at.saturating_duration_since(now)));
-        self.poll.poll(&mut self.events, Some(wait))?;
-        for event in &self.events {
-            let at = event.token().0;
-            let connection = &mut self.connections[at];
-            if connection.read(&mut self.buffer, &mut self.received)? {
-                self.due.push_back((now + WITHIN, at));
-            }
-            if connection.unreported.is_due(now, CREDIT) {
-                connection.report()?;
-            }
-            ensure!(!connection.closed, "the server closed a session");
-        }
-        Ok(())
-    }
 }
 
 /// Where the readings of a window began or ended.
@@ -161,7 +64,7 @@ impl Mark {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let server = &options.server;
     let open = |subject| match options.bootstrap {
-        Some(_) => server.open(subject),
+        Some(_) => server.open(Who { tenant: 0, subject, role: "clerk" }),
         None => Connection::bare(server.address),
     };
     let connections = (0..options.sessions).map(open).collect::<anyhow::Result<Vec<_>>>()?;
@@ -174,7 +77,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         while let Some(source) = &mut source
             && pace.take()
         {
-            source.send()?;
+            source.send(0, 0)?;
         }
         let left = until.saturating_duration_since(Instant::now());
         load.turn(if source.is_some() { left.min(pace.wait()) } else { left })
@@ -193,15 +96,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(source) = &source {
         source.finish()?;
         let sent = pace.sent() * options.sessions as u64;
-        let mut moved = (Instant::now(), load.received.entries);
-        while load.received.entries < sent && moved.0.elapsed() < QUIET {
-            load.turn(Duration::from_millis(100))?;
-            if load.received.entries > moved.1 {
-                moved = (Instant::now(), load.received.entries);
-            }
-        }
-        let received = load.received.entries;
-        ensure!(received == sent, "{sent} deliveries were expected and {received} came");
+        load.receive(sent, QUIET)?;
     }
     print(&first, &last, &load.received).context("nothing was measured")
 }

@@ -1,6 +1,8 @@
 //! Puts events onto a topic of Kafka, each as soon as it is made.
 
+use anyhow::ensure;
 use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;
 
@@ -21,11 +23,16 @@ impl Source {
         Ok(Self { producer: config.create()?, topic: topic.to_owned(), events: Events::new() })
     }
 
-    /// Sends one event.
-    pub(crate) fn send(&mut self) -> anyhow::Result<()> {
-        let (key, envelope) = self.events.next();
-        let record = BaseRecord::to(&self.topic).key(&key).payload(&envelope);
-        self.producer.send(record).map_err(|(error, _)| error)?;
+    /// Sends one event of this tenant about this user.
+    pub(crate) fn send(&mut self, tenant: usize, user: usize) -> anyhow::Result<()> {
+        let (key, envelope) = self.events.next(tenant, user);
+        let mut record = BaseRecord::to(&self.topic).key(&key).payload(&envelope);
+        while let Err((error, refused)) = self.producer.send(record) {
+            // A backlog is made faster than it leaves: then it waits.
+            ensure!(error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{error}");
+            self.producer.poll(Duration::from_millis(10));
+            record = refused;
+        }
         self.producer.poll(Duration::ZERO);
         Ok(())
     }

@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     loop {
         std::thread::sleep(pace.wait());
         while pace.take() {
-            let (_, envelope) = events.next();
+            let (_, envelope) = events.next(0, 0);
             frame.clear();
             frame.push(0x81);
             header(&mut frame, envelope.len(), false);

@@ -1,5 +1,6 @@
 //! The servers that are measured: the shipped bridge before a real Kafka, and the bare loop.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -51,6 +52,15 @@ impl Server {
         Ok(Self { process, address })
     }
 
+    /// librdkafka alone, reading about so many of the newest events on the core of servers: what it measured.
+    pub(super) fn bare_reader(kafka: &Kafka, events: usize) -> anyhow::Result<serde_json::Value> {
+        let mut command = on_server_core(LOADER);
+        command.args(["reader", "--bootstrap", &kafka.bootstrap(), "--events", &events.to_string()]);
+        let output = command.stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "the bare reader ended with {}", output.status);
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
     /// What the load must know of it.
     pub(super) fn arguments(&self) -> Vec<String> {
         let pid = self.process.id().to_string();
@@ -78,36 +88,74 @@ fn spawn(command: &mut Command) -> anyhow::Result<Child> {
     command.stdin(Stdio::null()).spawn().context("a server could not be started")
 }
 
-/// Makes the topic of the events.
-pub(super) fn make_topic(kafka: &Kafka) -> anyhow::Result<()> {
-    let mut command = kafka.tool("org.apache.kafka.tools.TopicCommand");
-    command.args(["--bootstrap-server", &kafka.bootstrap(), "--create", "--topic", "orders", "--partitions", "4"]);
-    let output = command.output()?;
-    if !output.status.success() {
-        bail!("the topic could not be made: {}", String::from_utf8_lossy(&output.stderr));
+/// Makes the topics: `orders` for what backends write, `desks` for what pages publish.
+pub(super) fn make_topics(kafka: &Kafka) -> anyhow::Result<()> {
+    for topic in ["orders", "desks"] {
+        let mut command = kafka.tool("org.apache.kafka.tools.TopicCommand");
+        command.args(["--bootstrap-server", &kafka.bootstrap(), "--create", "--topic", topic, "--partitions", "4"]);
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!("the topic {topic} could not be made: {}", String::from_utf8_lossy(&output.stderr));
+        }
     }
     Ok(())
 }
 
+/// Roles of which each has a condition of its own that holds for every event of the load.
+pub(super) const CONDITIONS: usize = 10;
+
 fn configuration(address: SocketAddr, bootstrap: &str) -> String {
-    format!(
-        "[server]\n\
-         listen = \"{address}\"\n\
-         shards = 1\n\
-         \n\
-         [log.kafka]\n\
-         bootstrap.servers = \"{bootstrap}\"\n\
-         \n\
-         [tokens]\n\
-         algorithms = [\"HS256\"]\n\
-         secret = \"{SECRET}\"\n\
-         \n\
-         [topics.orders]\n\
-         tenant.from = \"envelope\"\n\
-         \n\
-         [[grants]]\n\
-         role = \"clerk\"\n\
-         allow = [\"subscribe\"]\n\
-         topics = [\"orders\"]\n"
-    )
+    let mut text = format!(
+        "[server]
+listen = \"{address}\"
+shards = 1
+
+[limits]
+publish_events_per_s = 10000
+publish_bytes_per_s = \"100MiB\"
+
+[log.kafka]
+bootstrap.servers = \"{bootstrap}\"
+
+[tokens]
+algorithms = [\"HS256\"]
+secret = \"{SECRET}\"
+
+[topics.orders]
+tenant.from = \"envelope\"
+
+[topics.desks]
+tenant.from = \"envelope\"
+key = \"tenant/key\"
+
+[[grants]]
+role = \"clerk\"
+allow = [\"subscribe\"]
+topics = [\"orders\"]
+
+[[grants]]
+role = \"clerk\"
+allow = [\"subscribe\", \"publish\"]
+topics = [\"desks\"]
+
+[[grants]]
+role = \"own\"
+allow = [\"subscribe\"]
+topics = [\"orders\"]
+where = \"event.data.user == claims.sub\"
+"
+    );
+    for number in 0..CONDITIONS {
+        let _ = write!(
+            text,
+            "
+[[grants]]
+role = \"over-{number}\"
+allow = [\"subscribe\"]
+topics = [\"orders\"]
+where = \"event.data.order >= {number}\"
+"
+        );
+    }
+    text
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the bridge and what it is compared with, side by side, one core for the server and one for
 //! the load. Writes `target/bench/summary.json` and prints a table.
 
+mod backlog;
 mod bridge;
 #[allow(dead_code, reason = "the tests stop, freeze and restart their broker; here it only runs")]
 #[path = "../../../tests/src/kafka.rs"]

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
+use super::backlog;
 use super::bridge::{self, Server};
 use super::kafka::Kafka;
 use super::load;
@@ -33,6 +34,24 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: fanout_paced,
     },
     Scenario {
+        name: "tenants_backlog",
+        about: "1,000 tenants with a session each, and a backlog of all of them",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: backlog::tenants_backlog,
+    },
+    Scenario {
+        name: "rules",
+        about: "ten conditions among the sessions of one tenant; a row rule for each session",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: backlog::rules,
+    },
+    Scenario {
+        name: "fairness",
+        about: "20 tenants at a calm pace, one of which storms at 50 times it",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: fairness,
+    },
+    Scenario {
         name: "idle",
         about: "subscribed sessions with nothing to do",
         tools: &[Tool::Compiler, Tool::Kafka],
@@ -58,20 +77,24 @@ impl Bench {
         Self { quick, rounds, kafka: None }
     }
 
-    fn rounds(&self, quick: u32, full: u32) -> u32 {
+    pub(super) fn is_quick(&self) -> bool {
+        self.quick
+    }
+
+    pub(super) fn rounds(&self, quick: u32, full: u32) -> u32 {
         self.rounds.unwrap_or(if self.quick { quick } else { full })
     }
 
     /// A bridge of its own before the one Kafka.
-    fn bridge(&mut self) -> anyhow::Result<Server> {
+    pub(super) fn bridge(&mut self) -> anyhow::Result<Server> {
         let (kafka, directory) = self.kafka()?;
         Server::bridge(kafka, directory)
     }
 
-    fn kafka(&mut self) -> anyhow::Result<(&Kafka, &Path)> {
+    pub(super) fn kafka(&mut self) -> anyhow::Result<(&Kafka, &Path)> {
         if self.kafka.is_none() {
             let kafka = Kafka::start();
-            bridge::make_topic(&kafka)?;
+            bridge::make_topics(&kafka)?;
             self.kafka = Some((kafka, tempfile::tempdir()?));
         }
         let (kafka, directory) = self.kafka.as_ref().context("started above")?;
@@ -101,6 +124,26 @@ fn fanout_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> 
         take(summary, round, "fanout_paced", "tidegate", &tidegate);
     }
     summary.ratio("fanout_paced", "cpu_us_per_delivery", "tidegate", "write_loop", 1.15);
+    Ok(())
+}
+
+fn fairness(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
+    for round in 1..=bench.rounds(3, 5) {
+        let mut p99 = [0.0; 2];
+        for (at, (system, storm)) in [("calm", "1"), ("storm", "50")].into_iter().enumerate() {
+            let server = bench.bridge()?;
+            let mut arguments = vec!["fair".to_owned()];
+            arguments.extend(server.arguments());
+            let what = ["--topic", "desks", "--tenants", "20", "--sessions", "10", "--rate", "40", "--storm", storm];
+            arguments.extend(what.map(str::to_owned));
+            let measured = load(&arguments)?;
+            p99[at] = measured["p99_ms"].as_f64().unwrap_or(f64::NAN);
+            take(summary, round, "fairness", system, &measured);
+        }
+        let [calm, storm] = p99;
+        summary.add("fairness", "p99_over_bound_ms", "tidegate", storm - (1.5 * calm).max(calm + 5.0));
+    }
+    summary.at_most("fairness", "p99_over_bound_ms", "tidegate", 0.0);
     Ok(())
 }
 
@@ -140,7 +183,7 @@ fn check_pace(measured: &Value, offered: f64) {
 }
 
 /// Notes all that one run measured.
-fn take(summary: &mut Summary, round: u32, scenario: &str, system: &str, measured: &Value) {
+pub(super) fn take(summary: &mut Summary, round: u32, scenario: &str, system: &str, measured: &Value) {
     println!("round {round} {system:>10}: {measured}");
     for (measure, value) in measured.as_object().into_iter().flatten() {
         if let Some(value) = value.as_f64() {

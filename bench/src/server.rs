@@ -1,0 +1,65 @@
+//! The server under load, and the sessions that are opened on it.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use anyhow::ensure;
+use clap::Args;
+use tidegate_gate::{ClaimMapping, Signer, TokenRequest};
+
+use crate::connection::Connection;
+use crate::event;
+
+/// Where it is and how to get in.
+#[derive(Args, Clone)]
+pub(crate) struct Server {
+    /// Where it listens.
+    #[arg(long)]
+    pub(crate) address: SocketAddr,
+    /// Its process.
+    #[arg(long)]
+    pub(crate) pid: u32,
+    /// The secret that signs tokens.
+    #[arg(long, default_value = "")]
+    pub(crate) secret: String,
+    /// The topic of the events, by both its names.
+    #[arg(long, default_value = "orders")]
+    pub(crate) topic: String,
+}
+
+/// Whose a session is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Who<'a> {
+    /// The number of its tenant.
+    pub(crate) tenant: usize,
+    /// The number of its subject, and of its client.
+    pub(crate) subject: usize,
+    /// Its one role.
+    pub(crate) role: &'a str,
+}
+
+impl Server {
+    /// Opens a session and subscribes.
+    pub(crate) fn open(&self, who: Who<'_>) -> anyhow::Result<Connection> {
+        let request = TokenRequest {
+            tenant: event::tenant(who.tenant),
+            subject: event::user(who.subject),
+            roles: vec![who.role.to_owned()],
+            issued_at: (event::now_ns() / 1_000_000).cast_signed(),
+            lifetime_s: 3600,
+            issuer: None,
+            audience: None,
+            claims: serde_json::Map::default(),
+        };
+        let token = Signer::hs256(self.secret.as_bytes()).token(&request, &ClaimMapping::default())?;
+        Connection::open(self.address, &token, who.subject, &self.topic)
+    }
+
+    /// Stops the process where it stands, so that what comes meanwhile is a backlog, or lets it go on.
+    pub(crate) fn freeze(&self, still: bool) -> anyhow::Result<()> {
+        let signal = if still { "-STOP" } else { "-CONT" };
+        let status = Command::new("kill").args([signal, &self.pid.to_string()]).status()?;
+        ensure!(status.success(), "kill {signal} {}: {status}", self.pid);
+        Ok(())
+    }
+}
