@@ -19,9 +19,12 @@ pub(super) struct Tail {
     /// Where to begin: `latest`, `earliest` or an RFC 3339 time.
     #[arg(long, default_value = "latest")]
     from: String,
-    /// Only events of this type; may be given several times.
-    #[arg(long = "type")]
+    /// Only events of this type (`order.created`), or of all types that begin so (`order.*`); may be given several times.
+    #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
+    /// Only events with this key; may be given several times.
+    #[arg(long = "key", value_name = "KEY")]
+    only: Vec<String>,
     /// Ends after so many events.
     #[arg(long)]
     count: Option<usize>,
@@ -41,7 +44,7 @@ impl Tail {
             ),
         };
         let client = self.remote.connect().await?;
-        let wanted = Subscribe { types: self.types, ..Subscribe::to(self.topic).from(from) };
+        let wanted = Subscribe { types: self.types, keys: self.only, ..Subscribe::to(self.topic).from(from) };
         let mut subscription = client.subscribe(wanted).await?;
         let mut left = self.count.unwrap_or(usize::MAX);
         while left > 0 {

@@ -49,15 +49,15 @@ export class Bus extends EventTarget {
     super.removeEventListener(type, this.#wrapper(String(type), listener), options);
   }
 
-  subscribe(topic, { types = [], from, target = this, echo = true } = {}) {
+  subscribe(topic, { types = [], keys = [], from, target = this, echo = true } = {}) {
     if (from !== undefined && from !== "latest" && from !== "earliest" && !(from instanceof Date) && !from?.cursor) {
       throw new TypeError('subscribe: from must be "latest", "earliest", a Date or { cursor }');
     }
     const text = typeof from === "string" ? from : undefined;
     const time = from instanceof Date ? from.getTime() : undefined;
     const cursor = from?.cursor?.split(",") ?? [];
-    const handle = this.#core.subscribe(topic, types, text, time, cursor, this.#hooks);
-    return this.#share(handle, topic, { types: types.length ? new Set(types) : undefined, target, echo });
+    const handle = this.#core.subscribe(topic, types, keys, text, time, cursor, this.#hooks);
+    return this.#share(handle, topic, { types: [...types], target, echo });
   }
 
   ledger({ groupBy = [] }, callback) {
@@ -230,7 +230,7 @@ export class Bus extends EventTarget {
     const own = this.#published.has(id);
     let targets = own ? undefined : routes.get(type);
     if (!targets) {
-      const wanted = [...shares].filter(({ types, echo }) => (types?.has(type) ?? true) && (echo || !own));
+      const wanted = [...shares].filter(({ types, echo }) => takes(types, type) && (echo || !own));
       if (own && !wanted.length && shares.size) return undefined;
       targets = [...new Set(wanted.map(({ target }) => target))];
       if (!own) routes.set(type, targets);
@@ -249,6 +249,11 @@ export class Bus extends EventTarget {
   #tell(type, members) {
     this.dispatchEvent(Object.assign(new Event(type), members));
   }
+}
+
+/** Whether a list of types and of their beginnings (`order.*`), where an empty one means all, takes a type. */
+function takes(types, type) {
+  return !types.length || types.some((one) => one === type || (one.endsWith(".*") && type.startsWith(one.slice(0, -1))));
 }
 
 function hasDot(type) {

@@ -72,9 +72,18 @@ export interface BusEventMap {
 /** Where a subscription begins. */
 export type From = "latest" | "earliest" | Date | { cursor: string };
 
+/** `"order.*"` and `"order.line.*"` for `"order.line.added"`. */
+export type Beginning<Type extends string> = string extends Type
+  ? string
+  : Type extends `${infer Word}.${infer Rest}`
+    ? `${Word}.*` | `${Word}.${Beginning<Rest>}`
+    : never;
+
 export interface SubscribeOptions<Type extends string = string> {
-  /** Event types wanted; all when absent. */
-  types?: readonly Type[];
+  /** Event types wanted, or their beginnings (`"order.*"`); all when absent. */
+  types?: readonly (Type | Beginning<Type>)[];
+  /** Keys wanted; all when absent. Components that share a topic's subscription name the same ones. */
+  keys?: readonly string[];
   /** `"latest"` when absent. The others but a cursor need the `replay` grant. */
   from?: From;
   /** Where events are dispatched: the bus when absent. */
@@ -191,7 +200,10 @@ export declare class Bus<Events extends object = AnyEvents> extends EventTarget 
     options?: boolean | EventListenerOptions,
   ): void;
 
-  /** Asks for a topic's events. */
+  /**
+   * Asks for a topic's events. Components share one subscription of a topic, of the types that any of them named; one
+   * that names another `from`, or other keys, is refused by a `TidegateError` with the code `already_subscribed`.
+   */
   subscribe(topic: string, options?: SubscribeOptions<keyof Events & string>): Subscription;
 
   /** Puts an event onto a topic; fulfilled once it is on the log. */

@@ -257,6 +257,42 @@ test("components share a subscription; the last close ends it; a refusal is told
   await web.bridge.heard("unsubscribe");
 });
 
+test("types by their beginnings, and keys, are asked for; a listener sees what any component asked for", async () => {
+  await subscribed(
+    async () => {
+      for (const type of ["order.created", "order.line.added", "cart.add"]) bus.addEventListener(type, note);
+      await bus.subscribe("orders", { types: ["cart.add", "order.created"], keys: ["order/2", "order/1"] }).ready;
+      for (const options of [{}, { keys: ["order/1"] }]) {
+        try {
+          bus.subscribe("orders", options);
+        } catch (e) {
+          seen.push(e.code);
+        }
+      }
+    },
+    { subscribe: { types: ["order.*"], keys: ["order/1", "order/2"] } },
+  );
+  const asked = web.bridge.said.filter((frame) => frame.subscribe).map(({ subscribe: { types, keys } }) => [types, keys]);
+  const keys = ["order/1", "order/2"];
+  assert.deepEqual(asked, [[["order.*"], keys], [["order.*", "cart.add"], keys]]);
+  web.bridge.append("orders", order(1), order(3), order(2, "order.line.added"), order(1, "cart.add"), order(1, "cart.drop"));
+  assert.deepEqual(await seen(5), ["already_subscribed", "already_subscribed", { id: 1 }, { id: 2 }, { id: 1 }]);
+});
+
+test("another target sees only the types that its component asked for", async () => {
+  await subscribed(
+    async () => {
+      bus.addEventListener("order.created", note);
+      document.addEventListener("order.created", () => seen.push("not asked for"));
+      document.addEventListener("cart.add", note);
+      await bus.subscribe("orders", { types: ["cart.*"], target: document }).ready;
+    },
+    { subscribe: { types: ["order.*"] } },
+  );
+  web.bridge.append("orders", order(1), order(2, "cart.add"));
+  assert.deepEqual(await seen(2), [{ id: 1 }, { id: 2 }]);
+});
+
 test("a cut socket is resumed by cursor, without gap or duplicate", async () => {
   await subscribed(() => {
     bus.addEventListener("order.created", (e) => seen.push(e.detail.id));

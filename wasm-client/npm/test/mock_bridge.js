@@ -70,9 +70,9 @@ export class MockBridge {
     const feed = () => {
       for (const subscription of subscriptions.values()) {
         const log = this.#topic(subscription.topic);
-        const { types, next } = subscription;
+        const { next } = subscription;
         subscription.next = log.length;
-        const entries = log.slice(next).filter((entry) => !types?.length || types.includes(entry.event.type));
+        const entries = log.slice(next).filter((entry) => isWanted(subscription, entry));
         if (!entries.length) continue;
         send({ batch: { view: subscription.view, seq: subscription.seq++, entries, cursor: `d${log.length}` } });
       }
@@ -89,12 +89,12 @@ export class MockBridge {
         const welcome = { session: "s", node: "n", tenant: "acme", subject: "ann", heartbeat_ms: 25000, limits };
         send({ welcome: { ...welcome, features: [] } });
       },
-      subscribe: ({ id, topic, types, from }) => {
+      subscribe: ({ id, topic, types, keys, from }) => {
         if (topic === "secret") return send({ error: { id, code: "denied", message: "no grant", retryable: false } });
         const log = this.#topic(topic);
         const at = from?.cursor ? Math.max(...from.cursor.map((c) => +c.slice(1))) : from === "earliest" ? 0 : log.length;
         const view = ++this.#views;
-        subscriptions.set(view, { view, topic, types, seq: 1, next: at });
+        subscriptions.set(view, { view, topic, types, keys, seq: 1, next: at });
         send({ subscribed: { id, subscription: view, view, seq: 1, cursor: `f${at}`, recovered: !!from?.cursor } });
         if (topic === "$ledger") send({ ledger: ledger(view) });
         feed();
@@ -125,6 +125,11 @@ export class MockBridge {
     socket.on("close", () => this.sessions.delete(session));
     socket.on("error", () => {});
   }
+}
+
+function isWanted({ types, keys }, { key, event: { type } }) {
+  const fits = (wanted) => wanted === type || (wanted.endsWith(".*") && type.startsWith(wanted.slice(0, -1)));
+  return (!types || types.some(fits)) && (!keys || keys.includes(key));
 }
 
 let count = 0;

@@ -81,6 +81,7 @@ impl Core {
         &self,
         topic: String,
         types: Vec<String>,
+        keys: Vec<String>,
         from: Option<String>,
         time: Option<f64>,
         cursor: Vec<String>,
@@ -93,7 +94,7 @@ impl Core {
             (Some(_), _) => Some(frame::From::Latest),
             (None, _) => None,
         };
-        let want = Want { topic, types, from, ..Want::default() };
+        let want = Want { topic, types, keys, from, ..Want::default() };
         self.0.subscribe(want).map(|Handle(handle)| handle).map_err(|problem| error(hooks, &problem))
     }
 

@@ -7,6 +7,7 @@
 mod calls;
 mod connection;
 mod echo;
+mod filter;
 mod random;
 mod reports;
 mod subscriptions;

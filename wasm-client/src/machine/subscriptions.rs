@@ -14,6 +14,7 @@ use tidegate_protocol::frame::{
 };
 use tidegate_protocol::ledger::Column;
 
+use super::filter::{covers_all, distinct, same_keys, union};
 use super::words::{Effect, Handle, Member, Problem, Want};
 use super::{Context, Effects};
 
@@ -30,6 +31,8 @@ struct Subscription {
     topic: Arc<str>,
     consumer: Option<String>,
     group_by: Vec<Column>,
+    /// The same for all members; all keys when empty.
+    keys: Vec<String>,
     from: From,
     /// Empty: over, and only waiting for the bridge to say so.
     members: Arc<[Member]>,
@@ -76,11 +79,13 @@ impl Subscriptions {
     pub(super) fn join(&mut self, cx: &mut Context<'_>, want: Want) -> Result<Handle, Problem> {
         let handle = Handle(self.last_handle + 1);
         let member = Member { handle, types: want.types };
+        let keys = distinct(want.keys);
         let same = |s: &&mut Subscription| s.is(&want.topic, want.consumer.as_deref()) && !s.members.is_empty();
         if let Some(subscription) = self.list.iter_mut().find(same) {
             let other_from = want.from.is_some_and(|from| from != subscription.from);
-            if other_from || want.group_by != subscription.group_by {
-                let message = "the topic is subscribed here already, from another place or grouped otherwise";
+            if other_from || !same_keys(&keys, &subscription.keys) || want.group_by != subscription.group_by {
+                let message =
+                    "the topic is subscribed here already: from another place, of other keys, or grouped otherwise";
                 return Err(Problem::known(ErrorCode::AlreadySubscribed, message));
             }
             subscription.members = subscription.members.iter().cloned().chain([member]).collect();
@@ -93,6 +98,7 @@ impl Subscriptions {
                 topic: want.topic.into(),
                 consumer: want.consumer,
                 group_by: want.group_by,
+                keys,
                 from: want.from.unwrap_or_default(),
                 members: [member].into(),
                 types: Vec::new(),
@@ -307,7 +313,7 @@ impl Subscription {
             id,
             topic: self.topic.to_string(),
             types: self.types.clone(),
-            keys: Vec::new(),
+            keys: self.keys.clone(),
             consumer: self.consumer.clone(),
             from,
             group_by: self.group_by.clone(),
@@ -317,7 +323,7 @@ impl Subscription {
     /// Ends it on the wire when nobody is left, or when more types are wanted than were asked for.
     fn leave_if_outgrown(&mut self, cx: &mut Context<'_>) {
         let Stage::On { wire, at } = self.stage else { return };
-        if !self.members.is_empty() && covers(&self.types, &union(&self.members)) {
+        if !self.members.is_empty() && covers_all(&self.types, &union(&self.members)) {
             return;
         }
         let id = cx.next_id();
@@ -359,24 +365,4 @@ impl Cursor {
     fn tokens(&self) -> Vec<String> {
         self.full.iter().chain(&self.deltas).cloned().collect()
     }
-}
-
-/// All types that members want; empty when one wants all.
-fn union(members: &[Member]) -> Vec<String> {
-    let mut types: Vec<String> = Vec::new();
-    for member in members {
-        if member.types.is_empty() {
-            return Vec::new();
-        }
-        for wanted in &member.types {
-            if !types.contains(wanted) {
-                types.push(wanted.clone());
-            }
-        }
-    }
-    types
-}
-
-fn covers(asked: &[String], wanted: &[String]) -> bool {
-    asked.is_empty() || (!wanted.is_empty() && wanted.iter().all(|one| asked.contains(one)))
 }

@@ -8,6 +8,8 @@ use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{Failed, FailureKind, From, LedgerReport, MovedReason, Published, Welcome};
 use tidegate_protocol::ledger::Column;
 
+use super::filter::covers;
+
 /// How the machine behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -33,8 +35,10 @@ impl Options {
 pub struct Want {
     /// Logical topic, or `$ledger`.
     pub topic: String,
-    /// Event types; all when empty.
+    /// Event types (`order.created`), or their beginnings (`order.*`); all when empty.
     pub types: Vec<String>,
+    /// Keys; all when empty. Those who share a subscription name the same.
+    pub keys: Vec<String>,
     /// Named consumer: a work queue.
     pub consumer: Option<String>,
     /// Where to begin. `None` joins what other components have, and begins with the latest if there is nothing.
@@ -52,14 +56,14 @@ pub struct Handle(pub u32);
 pub struct Member {
     /// The handle.
     pub handle: Handle,
-    /// Its event types; all when empty.
+    /// Its event types and their beginnings; all when empty.
     pub types: Vec<String>,
 }
 
 impl Member {
     /// Whether it takes events of that type.
     pub fn takes(&self, event_type: &str) -> bool {
-        self.types.is_empty() || self.types.iter().any(|wanted| wanted == event_type)
+        self.types.is_empty() || self.types.iter().any(|wanted| covers(wanted, event_type))
     }
 }
 

@@ -104,8 +104,10 @@ impl From<String> for Token {
 pub struct Subscribe {
     /// Logical topic.
     pub topic: String,
-    /// Event types; all when empty.
+    /// Event types (`order.created`), or their beginnings (`order.*`); all when empty.
     pub types: Vec<String>,
+    /// Keys; all when empty. Subscriptions of one topic at one client name the same.
+    pub keys: Vec<String>,
     /// Named consumer.
     pub consumer: Option<String>,
     /// Where to begin; `None`: with what comes next, or wherever other subscriptions of this client stand.
@@ -117,7 +119,7 @@ pub struct Subscribe {
 impl Subscribe {
     /// All of a topic from now on.
     pub fn to(topic: impl Into<String>) -> Self {
-        Self { topic: topic.into(), types: Vec::new(), consumer: None, from: None, echo: true }
+        Self { topic: topic.into(), types: Vec::new(), keys: Vec::new(), consumer: None, from: None, echo: true }
     }
 
     /// The same, from elsewhere.
@@ -167,8 +169,8 @@ impl Client {
 
     /// Subscribes, and waits until the bridge has accepted it.
     pub async fn subscribe(&self, subscribe: Subscribe) -> Result<Subscription, Error> {
-        let Subscribe { topic, types, consumer, from, echo } = subscribe;
-        let want = Want { topic, types, consumer, from, group_by: Vec::new() };
+        let Subscribe { topic, types, keys, consumer, from, echo } = subscribe;
+        let want = Want { topic, types, keys, consumer, from, group_by: Vec::new() };
         let (handle, items) = self.want(want, echo).await?;
         Ok(Subscription::new(handle, items, Arc::clone(&self.0)))
     }

@@ -27,6 +27,8 @@ const orders: Subscription = bus.subscribe("orders", { types: ["order.created"],
 await orders.ready;
 bus.subscribe("orders", { from: { cursor: orders.cursor ?? "" } }).close();
 
+bus.subscribe("orders", { types: ["order.*", "order.viewed"], keys: ["order/42"] });
+
 try {
   const { id, correlationId } = await bus.publish("orders", { type: "order.viewed", data: { id: 1 } }, { key: "order/1" });
   console.log(id, correlationId);
@@ -40,6 +42,8 @@ bus.ledger({ groupBy: ["topic", "type"] }, (report) => console.log(report.node, 
 
 // @ts-expect-error: not one of the types
 bus.addEventListener("order.deleted", () => {});
+// @ts-expect-error: none of them begins so
+bus.subscribe("orders", { types: ["cart.*"] });
 // @ts-expect-error: data of another type
 await bus.publish("orders", { type: "order.viewed", data: { id: "one" } });
 // @ts-expect-error: a token source is needed
@@ -47,4 +51,5 @@ await connect("/v1/ws", {});
 
 // Where an application names no types, anything goes.
 const any = await connect("/v1/ws", { token: () => "token" });
+any.subscribe("orders", { types: ["what.*", "ever.so.*"] });
 any.addEventListener("what.ever", (event) => console.log(event.detail));

@@ -60,6 +60,44 @@ fn another_beginning_conflicts_and_none_joins() {
 }
 
 #[test]
+fn types_that_are_covered_already_are_not_asked_for_again() {
+    let mut bench = Bench::open();
+    let all = bench.want("orders", &["order.*"]);
+    assert_eq!(bench.accept(1, 0, "full").types, ["order.*"]);
+    let one = bench.want("orders", &["order.created"]);
+    assert_eq!(bench.sent, []);
+    let members = bench.batch(1, 0, "d0", 10).unwrap().members;
+    let takers = |event_type| members.iter().filter(|m| m.takes(event_type)).map(|m| m.handle).collect::<Vec<_>>();
+    assert_eq!(
+        (takers("order.created"), takers("order.line.added"), takers("cart.add")),
+        (vec![all, one], vec![all], vec![])
+    );
+    bench.want("orders", &["cart.add"]);
+    bench.let_go();
+    assert_eq!(bench.asked().types, ["order.*", "cart.add"]);
+}
+
+#[test]
+fn keys_are_asked_for_and_others_conflict() {
+    let of = |keys: &[&str]| Want {
+        topic: "orders".into(),
+        keys: keys.iter().map(ToString::to_string).collect(),
+        ..Want::default()
+    };
+    let mut bench = Bench::open();
+    let mut want = |keys| bench.with(|machine, now| machine.subscribe(now, of(keys)));
+    want(&["order/2", "order/1", "order/2"]).unwrap();
+    want(&["order/1", "order/2"]).unwrap();
+    for other in [&["order/1"][..], &[], &["order/1", "order/2", "order/3"]] {
+        assert_eq!(want(other).unwrap_err().code, "already_subscribed");
+    }
+    assert_eq!(bench.accept(1, 0, "full").keys, ["order/2", "order/1"]);
+    bench.reconnect();
+    let asked = bench.asked();
+    assert_eq!((asked.keys, asked.from), (vec!["order/2".to_owned(), "order/1".to_owned()], cursor(&["full"])));
+}
+
+#[test]
 fn a_new_one_waits_until_the_old_one_is_gone() {
     let mut bench = Bench::open();
     let old = bench.want("orders", &[]);
