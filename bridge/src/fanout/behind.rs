@@ -106,7 +106,7 @@ impl Shard {
             }
             return Step::More;
         }
-        let mut pending = Pending::default();
+        let mut pending = Pending::new(view.format);
         let window = std::mem::replace(&mut self.window, super::window::Window::new(0));
         let until = range.end.min(number + SCANNED);
         while number < until
@@ -142,7 +142,7 @@ impl Shard {
         let reading = std::mem::replace(&mut behind.reading, Reading::Undecided);
         let Reading::Chunk { round, mut at, partition, next } = reading else { return Step::Wait };
         let mut position = std::mem::take(&mut behind.position);
-        let mut pending = Pending::default();
+        let mut pending = Pending::new(view.format);
         while let Some(entry) = round.entries.get(at) {
             if !self.take(&view, &round, entry, &mut position, &mut pending) {
                 break;
@@ -199,17 +199,15 @@ impl Shard {
         }
         self.announce(key, id);
         let Some((wants, behind)) = self.behind(key, id) else { return false };
-        let (topic, access) = (wants.topic, wants.access.clone());
+        let (wants, position) = (wants.clone(), behind.position.clone());
         let (view, seq) = (behind.view, behind.seq);
         behind.seq += 1;
-        let framed = pending.frame(view, seq, |reached| self.seal(topic, access.scope(), false, reached));
+        let framed = pending.frame(view, seq, |reached| self.seal_batch(&wants, || position, reached));
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count);
         }
         let Some(session) = self.sessions.get_mut(key) else { return false };
-        session.in_flight.sent(view, seq, framed.bytes.len() as u32, &framed.rows);
-        session.credit -= framed.bytes.len() as i64;
-        session.outbox.borrow_mut().push(framed.bytes);
+        session.send(view, seq, &framed.bytes, &framed.rows);
         let exhausted = session.credit <= 0 || session.in_flight.unsettled() >= self.options.limits.unsettled;
         self.mark(key);
         if exhausted {

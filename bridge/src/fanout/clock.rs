@@ -11,9 +11,9 @@ use tidegate_protocol::json::Raw;
 use tidegate_protocol::timestamp::Millis;
 
 use super::shard::Shard;
-use super::view::ViewRef;
+use super::view::{View, ViewRef};
 use super::{Effect, Moment, Options, SessionKey};
-use crate::session::{Session, SubscriptionState, websocket_frame};
+use crate::session::{Format, Session, SubscriptionState};
 
 /// After so many batches of a view its members are told a full cursor, so that no client has to keep more deltas.
 pub const FULL_CURSOR_EVERY: u64 = 64;
@@ -56,8 +56,15 @@ impl Shard {
         if session.pinged.is_some_and(|at| now - at >= self.options.heartbeat_timeout) {
             return self.end(key, code::HEARTBEAT_MISSED);
         }
+        if session.leaves.is_some_and(|at| at <= now) {
+            return self.end(key, code::GOING_AWAY);
+        }
         if session.pinged.is_none() && session.next_ping <= now {
-            session.pinged = Some(now);
+            if session.format.reports() {
+                session.pinged = Some(now);
+            } else if session.is_stalled() {
+                return self.end(key, code::SLOW_CONSUMER);
+            }
             session.next_ping = now + self.options.heartbeat_interval;
             let moved: Vec<u32> = session.subscriptions.iter().map(|s| s.id).collect();
             let cursors = self.cursors(key, &moved, false);
@@ -73,7 +80,7 @@ impl Shard {
     /// When something is due for a session.
     pub(super) fn deadline(options: &Options, session: &Session) -> Millis {
         let heartbeat = session.pinged.map_or(session.next_ping, |at| at + options.heartbeat_timeout);
-        heartbeat.min(session.ends)
+        heartbeat.min(session.ends).min(session.leaves.unwrap_or(Millis::MAX))
     }
 
     pub(super) fn schedule(&mut self, key: SessionKey) {
@@ -100,18 +107,19 @@ impl Shard {
 
     /// Tells every member of a view a full cursor: all stand at the same place, so it is sealed once.
     pub(super) fn tell_members(&mut self, view: ViewRef) {
-        let Some((topic, access, members)) =
-            self.views.get(view).map(|view| (view.key.topic, view.key.access.clone(), view.members.clone()))
-        else {
+        let Some(View { key: of, members, .. }) = self.views.get(view) else { return };
+        if of.format.full_cursors() {
             return;
-        };
+        }
+        let (topic, access, format, members) = (of.topic, of.access.clone(), of.format, members.clone());
         let position = Self::live_position(&self.views, &self.topics, view);
         let cursor = self.seal(topic, access.scope(), true, &position);
-        let mut framed: HashMap<u32, Bytes> = HashMap::new();
+        let mut framed: HashMap<u32, Option<Bytes>> = HashMap::new();
         for (key, id) in members {
-            let ping = || ServerFrame::<Raw<'_>>::Ping(Ping { cursors: vec![(id, cursor.clone())] }).encode();
-            let bytes = framed.entry(id).or_insert_with(|| websocket_frame::text(&ping())).clone();
-            self.put(key, bytes);
+            let ping = || ServerFrame::<Raw<'_>>::Ping(Ping { cursors: vec![(id, cursor.clone())] });
+            if let Some(bytes) = framed.entry(id).or_insert_with(|| format.control(&ping())) {
+                self.put(key, bytes.clone());
+            }
         }
     }
 
@@ -143,7 +151,13 @@ impl Shard {
         let keys: Vec<SessionKey> = self.sessions.keys().collect();
         let count = keys.len().max(1) as u64;
         for (index, key) in keys.into_iter().enumerate() {
-            self.say(key, &ServerFrame::Reconnect(Reconnect { delay_ms: spread * index as u64 / count }));
+            let delay_ms = spread * index as u64 / count;
+            self.say(key, &ServerFrame::Reconnect(Reconnect { delay_ms }));
+            // Readers of events know nothing of frames: they are ended when it is their turn.
+            if self.sessions.get(key).is_some_and(|session| session.format == Format::Events) {
+                let at = self.moment.now + delay_ms.cast_signed();
+                self.reschedule(key, |session| session.leaves = Some(at));
+            }
         }
     }
 }

@@ -68,22 +68,21 @@ impl Shard {
         if view.pending.is_empty() {
             return;
         }
-        let (topic, access) = (view.key.topic, view.key.access.clone());
+        let key = view.key.clone();
         let Some(view) = self.views.get_mut(view_ref) else { return };
         let mut pending = std::mem::take(&mut view.pending);
         let (id, seq) = (view.id, view.seq);
         view.seq += 1;
         let members = std::mem::take(&mut view.members);
-        let framed = pending.frame(id, seq, |reached| self.seal(topic, access.scope(), false, reached));
+        let position = || Self::live_position(&self.views, &self.topics, view_ref);
+        let framed = pending.frame(id, seq, |reached| self.seal_batch(&key, position, reached));
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count) * members.len() as u64;
         }
         let mut exhausted: Vec<(SessionKey, u32)> = Vec::new();
         for &(key, subscription) in &members {
             let Some(session) = self.sessions.get_mut(key) else { continue };
-            session.outbox.borrow_mut().push(framed.bytes.clone());
-            session.in_flight.sent(id, seq, framed.bytes.len() as u32, &framed.rows);
-            session.credit -= framed.bytes.len() as i64;
+            session.send(id, seq, &framed.bytes, &framed.rows);
             if session.credit <= 0 || session.in_flight.unsettled() >= self.options.limits.unsettled {
                 exhausted.push((key, subscription));
             }

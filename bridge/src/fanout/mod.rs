@@ -33,7 +33,7 @@ use tidegate_protocol::timestamp::Millis;
 use crate::feed::catch_up::{History, Part};
 use crate::feed::{PublishForm, Round};
 use crate::ledger::NodeSnapshot;
-use crate::session::Outbox;
+use crate::session::{Format, Outbox};
 
 pub use shard::Shard;
 pub use view::{TypeFilter, ViewKey, ViewRef};
@@ -88,6 +88,8 @@ pub enum Input {
     Refuse(SessionKey, Failed, CloseCode),
     /// A session's socket is gone.
     Gone(SessionKey),
+    /// The connection of a session that does not report took so many bytes of its outbox, in all.
+    Taken(SessionKey, u64),
     /// A session must end, for a reason that lies outside this shard.
     End(SessionKey, CloseCode),
     /// The feed follows a topic now, from these offsets on.
@@ -149,6 +151,10 @@ pub enum Effect {
     Verify(SessionKey, u32, String),
     /// Write the session's outbox to its socket.
     Flush(SessionKey),
+    /// A reader of one topic was granted what it asked for: an answer can begin.
+    Accepted(SessionKey),
+    /// It was refused before anything was said to it: this is the whole answer.
+    Refused(SessionKey, Failed),
     /// Write what the outbox holds, then close the socket.
     Close(SessionKey),
 }
@@ -162,6 +168,8 @@ pub struct Newcomer {
     pub principal: Principal,
     /// The client's own name for itself.
     pub client: Arc<str>,
+    /// How it is spoken to.
+    pub format: Format,
     /// Bytes on their way to its socket.
     pub outbox: Rc<RefCell<Outbox>>,
 }

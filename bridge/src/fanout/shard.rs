@@ -19,7 +19,7 @@ use super::window::Window;
 use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
 use crate::cursor::Sealer;
 use crate::ledger::{Counts, ShardSnapshot};
-use crate::session::{Session, SubscriptionState, websocket_frame};
+use crate::session::{Format, Session, SubscriptionState, failed};
 use tidegate_gate::{Principal, PublishLimit, Scope};
 
 /// Sessions of one thread, and all that is done for them.
@@ -74,7 +74,7 @@ impl Shard {
     /// Opens a session: its key, and its `welcome` in the outbox.
     pub fn open(&mut self, moment: Moment, newcomer: Newcomer) -> SessionKey {
         self.moment = moment;
-        let Newcomer { id, principal, client, outbox } = newcomer;
+        let Newcomer { id, principal, client, format, outbox } = newcomer;
         let options = &self.options;
         let next_ping = moment.now + (options.heartbeat_interval as f64 * (0.5 + moment.random / 2.0)) as i64;
         let welcome = Welcome {
@@ -90,6 +90,7 @@ impl Shard {
         let session = Session {
             id,
             client,
+            format,
             outbox,
             credit: options.limits.credit.cast_signed(),
             paused: false,
@@ -101,6 +102,9 @@ impl Shard {
             publishing: 0,
             pinged: None,
             next_ping,
+            left_by_ping: 0,
+            leaves: None,
+            unanswered: format == Format::Events,
             dirty: false,
             closing: false,
             ends: Session::end_of(&principal, moment.now),
@@ -126,6 +130,7 @@ impl Shard {
                 self.end(session, code);
             }
             Input::Gone(session) => self.gone(session),
+            Input::Taken(session, upto) => self.taken(session, upto),
             Input::End(session, code) => self.end(session, code),
             Input::Followed { physical, topic, id, offsets } => self.followed(&physical, topic, id, offsets),
             Input::TopicOpened { topic, id, offsets } => self.topic_opened(topic, id, &offsets),
@@ -217,18 +222,29 @@ impl Shard {
     fn report(&mut self, key: SessionKey, report: &tidegate_protocol::frame::Report) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         match session.in_flight.apply(report, &mut self.counts) {
-            Ok(returned) => {
-                session.credit += returned.credit.cast_signed();
-                let room = session.credit > 0 && session.in_flight.unsettled() < self.options.limits.unsettled;
-                if session.paused && room {
-                    session.paused = false;
-                    self.hungry.extend(session.subscriptions.iter().map(|s| (key, s.id)));
-                }
-            }
+            Ok(returned) => self.give_back(key, returned.credit),
             Err(invalid) => {
                 self.refuse(key, Failed::new(ErrorCode::InvalidReport, invalid.to_string()));
                 self.end(key, code::PROTOCOL_ERROR);
             }
+        }
+    }
+
+    /// The connection of a session that does not report took so many bytes of its outbox.
+    fn taken(&mut self, key: SessionKey, upto: u64) {
+        let Some(session) = self.sessions.get_mut(key).filter(|session| !session.format.reports()) else { return };
+        let returned = session.in_flight.taken(upto, &mut self.counts);
+        self.give_back(key, returned.credit);
+    }
+
+    /// Credit comes back: a session that waited for it goes on.
+    fn give_back(&mut self, key: SessionKey, credit: u64) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.credit += credit.cast_signed();
+        let room = session.credit > 0 && session.in_flight.unsettled() < self.options.limits.unsettled;
+        if session.paused && room {
+            session.paused = false;
+            self.hungry.extend(session.subscriptions.iter().map(|s| (key, s.id)));
         }
     }
 
@@ -238,7 +254,33 @@ impl Shard {
         if std::mem::replace(&mut session.closing, true) {
             return;
         }
-        session.outbox.borrow_mut().push(websocket_frame::close(code));
+        if session.unanswered {
+            self.effects.push(Effect::Refused(key, failed(code)));
+        } else {
+            session.outbox.borrow_mut().push(session.format.close(code));
+        }
+        self.gone(key);
+        self.effects.push(Effect::Close(key));
+    }
+
+    /// What a reader of one topic asked for is granted: from here on it is spoken to.
+    pub(super) fn accept(&mut self, key: SessionKey) {
+        if let Some(session) = self.sessions.get_mut(key)
+            && std::mem::take(&mut session.unanswered)
+        {
+            self.effects.push(Effect::Accepted(key));
+        }
+    }
+
+    /// A reader of one topic has no more than that: what is refused to it ends it, and is the last that it is told.
+    fn end_reader(&mut self, key: SessionKey, failed: Failed) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.closing = true;
+        if session.unanswered {
+            self.effects.push(Effect::Refused(key, failed));
+        } else if let Some(last) = session.format.control(&ServerFrame::Error(failed)) {
+            session.outbox.borrow_mut().push(last);
+        }
         self.gone(key);
         self.effects.push(Effect::Close(key));
     }
@@ -266,8 +308,9 @@ impl Shard {
 
     /// Puts a control frame into the outbox.
     pub(super) fn say(&mut self, key: SessionKey, frame: &ServerFrame<Raw<'_>>) {
-        if self.sessions.contains_key(key) {
-            self.put(key, websocket_frame::text(&frame.encode()));
+        let Some(session) = self.sessions.get(key).filter(|session| !session.unanswered) else { return };
+        if let Some(said) = session.format.control(frame) {
+            self.put(key, said);
         }
     }
 
@@ -284,6 +327,9 @@ impl Shard {
 
     /// Puts an error frame into the outbox.
     pub(super) fn refuse(&mut self, key: SessionKey, failed: Failed) {
+        if self.sessions.get(key).is_some_and(|session| session.format == Format::Events) {
+            return self.end_reader(key, failed);
+        }
         self.say(key, &ServerFrame::Error(failed));
     }
 
@@ -315,6 +361,20 @@ impl Shard {
     pub(super) fn view_id(&mut self) -> u32 {
         self.next_view = self.next_view.wrapping_add(self.options.shard.1);
         self.next_view
+    }
+
+    /// Seals the cursor of a batch: of what it reached, or, for readers that keep no more than one, of the `position`
+    /// which that makes.
+    pub(super) fn seal_batch(&self, of: &ViewKey, position: impl FnOnce() -> Offsets, reached: &Offsets) -> String {
+        if !of.format.full_cursors() {
+            return self.seal(of.topic, of.access.scope(), false, reached);
+        }
+        let mut position = position();
+        for (&partition, &next) in reached {
+            let at = position.entry(partition).or_insert(next);
+            *at = (*at).max(next);
+        }
+        self.seal(of.topic, of.access.scope(), true, &position)
     }
 
     /// Seals a position in a topic for the readers of one scope.

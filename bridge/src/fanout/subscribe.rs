@@ -136,7 +136,7 @@ impl Shard {
             return self.refuse(key, failed.answering(request));
         }
         let id = session.subscription_id();
-        let wants = ViewKey { topic, access, types };
+        let wants = ViewKey { topic, access, types, format: session.format };
         let state = SubscriptionState::Opening(from.clone(), self.moment.now);
         session.subscriptions.push(Subscription { id, request, wants, state, told: 0 });
         if let Some(topic) = self.topics.get_mut(topic) {
@@ -240,6 +240,7 @@ impl Shard {
             subscription.told = version;
         }
         let subscribed = Subscribed { id: request, subscription: id, at, cursor, recovered: recovered.unwrap_or(true) };
+        self.accept(key);
         self.say(key, &ServerFrame::Subscribed(subscribed));
         if recovered == Some(false) {
             let reason = MovedReason::LogChanged;

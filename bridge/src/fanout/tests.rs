@@ -9,5 +9,6 @@ mod properties;
 mod publishing;
 mod reports;
 mod shard;
+mod streams;
 mod subscribing;
 mod world;

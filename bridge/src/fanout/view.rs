@@ -16,7 +16,7 @@ use tidegate_protocol::timestamp::Millis;
 use super::SessionKey;
 use crate::feed::{Entry, Round};
 use crate::ledger::RowId;
-use crate::session::{BatchRows, websocket_frame};
+use crate::session::{BatchRows, Format, event_stream, websocket_frame};
 
 /// Payload bytes after which a batch is closed: 64 KiB, or one event.
 pub const BATCH_BYTES: usize = 64 * 1024;
@@ -56,6 +56,8 @@ pub struct ViewKey {
     pub access: Access,
     /// What the subscriber wants of it.
     pub types: TypeFilter,
+    /// How its members are spoken to.
+    pub format: Format,
 }
 
 /// A live view.
@@ -78,7 +80,8 @@ pub struct View {
 impl View {
     /// A view without members.
     pub fn new(id: u32, key: ViewKey) -> Self {
-        Self { id, key, seq: 0, members: Vec::new(), pending: Pending::default(), round_reached: Offsets::new() }
+        let pending = Pending::new(key.format);
+        Self { id, key, seq: 0, members: Vec::new(), pending, round_reached: Offsets::new() }
     }
 }
 
@@ -124,6 +127,7 @@ impl Facts for Event<'_> {
 /// A batch that is being filled.
 #[derive(Debug, Default)]
 pub struct Pending {
+    format: Format,
     entries: Vec<u8>,
     rows: Vec<RowId>,
     reached: Offsets,
@@ -132,7 +136,7 @@ pub struct Pending {
 /// A batch that is framed.
 #[derive(Debug)]
 pub struct Framed {
-    /// The WebSocket frame.
+    /// The frame, or the messages.
     pub bytes: Bytes,
     /// What the ledger and the in-flight tables keep of it.
     pub rows: Rc<BatchRows>,
@@ -141,6 +145,11 @@ pub struct Framed {
 }
 
 impl Pending {
+    /// Nothing yet, for readers of this format.
+    pub fn new(format: Format) -> Self {
+        Self { format, ..Self::default() }
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -154,26 +163,57 @@ impl Pending {
     /// Adds an event that the gate let through.
     pub fn push(&mut self, permitted: Permitted<'_, Event<'_>>, row: RowId) {
         let event = permitted.event();
-        if !self.entries.is_empty() {
-            self.entries.push(b',');
+        let (round, entry) = (event.round, event.entry);
+        match self.format {
+            Format::Events => {
+                let event_type = Some(round.event_type(entry));
+                event_stream::message(&mut self.entries, event_type, round.event(entry).as_bytes(), None);
+            }
+            Format::WebSocket | Format::Stream => {
+                if !self.entries.is_empty() {
+                    self.entries.push(b',');
+                }
+                self.entries.extend_from_slice(round.wire(entry));
+            }
         }
-        self.entries.extend_from_slice(event.round.wire(event.entry));
         self.rows.push(row);
         self.reached.insert(event.entry.partition, event.entry.offset + 1);
     }
 
-    /// Closes the batch. `seal` makes the delta cursor of what it reached.
+    /// Closes the batch. `seal` makes the cursor that goes with it, of what it reached.
     pub fn frame(&mut self, view: u32, seq: u64, seal: impl FnOnce(&Offsets) -> String) -> Framed {
         let reached = std::mem::take(&mut self.reached);
-        let mut frame = websocket_frame::begin(self.entries.len() + AROUND);
-        BatchWriter::head(&mut frame, view, seq);
-        frame.extend_from_slice(&self.entries);
-        BatchWriter::tail(&mut frame, &seal(&reached));
+        let cursor = seal(&reached);
+        let length = self.entries.len() + AROUND;
+        let bytes = match self.format {
+            Format::WebSocket => {
+                let mut frame = websocket_frame::begin(length);
+                BatchWriter::head(&mut frame, view, seq);
+                frame.extend_from_slice(&self.entries);
+                BatchWriter::tail(&mut frame, &cursor);
+                websocket_frame::finish(frame)
+            }
+            Format::Stream => {
+                let mut message = Vec::with_capacity(length);
+                message.extend_from_slice(b"data: ");
+                BatchWriter::head(&mut message, view, seq);
+                event_stream::lines(&mut message, &self.entries);
+                BatchWriter::tail(&mut message, &cursor);
+                message.extend_from_slice(b"\n\n");
+                message.into()
+            }
+            Format::Events => {
+                let mut messages = Vec::with_capacity(length);
+                messages.extend_from_slice(&self.entries);
+                event_stream::identify(&mut messages, &cursor);
+                messages.into()
+            }
+        };
         self.entries.clear();
         if self.entries.capacity() > 2 * BATCH_BYTES {
             self.entries = Vec::new();
         }
         let rows = Rc::new(BatchRows::new(std::mem::take(&mut self.rows)));
-        Framed { bytes: websocket_frame::finish(frame), rows, reached }
+        Framed { bytes, rows, reached }
     }
 }

@@ -49,6 +49,8 @@ struct ViewFlight {
 #[derive(Debug)]
 struct Sent {
     seq: u64,
+    /// How many bytes had entered the outbox with it.
+    until: u64,
     bytes: u32,
     dispatched: bool,
     /// Deliveries that are settled, when some but not all are; by ordinal.
@@ -82,10 +84,10 @@ impl InFlight {
         self.unsettled
     }
 
-    /// A batch entered the outbox.
-    pub fn sent(&mut self, view: u32, seq: u64, bytes: u32, rows: &Rc<BatchRows>) {
+    /// A batch entered the outbox, into which `until` bytes have come with it.
+    pub fn sent(&mut self, view: u32, seq: u64, bytes: u32, until: u64, rows: &Rc<BatchRows>) {
         let open = rows.rows.len() as u32;
-        let sent = Sent { seq, bytes, dispatched: false, settled: None, open, rows: Rc::clone(rows) };
+        let sent = Sent { seq, until, bytes, dispatched: false, settled: None, open, rows: Rc::clone(rows) };
         self.unsettled += u64::from(open);
         match self.views.iter_mut().find(|flight| flight.view == view) {
             Some(flight) => flight.batches.push_back(sent),
@@ -220,6 +222,26 @@ impl InFlight {
             flight.batches.pop_front();
         }
         flight.batches.retain(|sent| sent.open > 0);
+    }
+
+    /// The connection took so many bytes of the outbox, and nobody will report on them: what it took whole is received
+    /// and consumed.
+    pub fn taken(&mut self, upto: u64, counts: &mut Counts) -> Returned {
+        let mut returned = Returned::default();
+        for flight in &mut self.views {
+            while let Some(sent) = flight.batches.pop_front_if(|sent| sent.until <= upto) {
+                returned.credit += u64::from(sent.bytes);
+                self.unsettled -= u64::from(sent.open);
+                for &(row, count) in &sent.rows.totals {
+                    let row = counts.of(row);
+                    row.received += u64::from(count);
+                    row.consumed += u64::from(count);
+                    row.unreported += u64::from(count);
+                }
+            }
+        }
+        self.views.retain(|flight| !flight.batches.is_empty());
+        returned
     }
 
     /// Adds what is received and not settled to each row's `in_flight`: the size of the table.

@@ -16,13 +16,43 @@ const SLICES: usize = 16;
 pub struct Outbox {
     queue: VecDeque<Bytes>,
     bytes: usize,
+    pushed: u64,
 }
 
 impl Outbox {
     /// Appends a whole WebSocket frame, or raw bytes of one.
     pub fn push(&mut self, bytes: Bytes) {
         self.bytes += bytes.len();
+        self.pushed += bytes.len() as u64;
         self.queue.push_back(bytes);
+    }
+
+    /// Bytes that ever entered.
+    pub fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// Bytes that ever left.
+    pub fn left(&self) -> u64 {
+        self.pushed - self.bytes as u64
+    }
+
+    /// Takes the next bytes out: what was pushed together, at least about `enough` if there is so much.
+    pub fn take(&mut self, enough: usize) -> Bytes {
+        let Some(first) = self.queue.pop_front() else { return Bytes::new() };
+        let mut taken = first;
+        if taken.len() < enough && !self.queue.is_empty() {
+            let mut many = Vec::with_capacity(enough.min(self.bytes));
+            many.extend_from_slice(&taken);
+            while many.len() < enough
+                && let Some(next) = self.queue.pop_front()
+            {
+                many.extend_from_slice(&next);
+            }
+            taken = many.into();
+        }
+        self.bytes -= taken.len();
+        taken
     }
 
     /// Bytes waiting.
@@ -100,5 +130,20 @@ mod tests {
         });
         assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
         assert_eq!((taken.as_slice(), outbox.len()), (&b"abcdefgh"[..], 1));
+        assert_eq!((outbox.pushed(), outbox.left()), (9, 8));
+    }
+
+    #[test]
+    fn is_taken_in_parts_that_were_pushed() {
+        let mut outbox = Outbox::default();
+        for part in ["ab", "cd", "ef", "ghij", "k"] {
+            outbox.push(Bytes::from_static(part.as_bytes()));
+        }
+        let mut parts = Vec::new();
+        while !outbox.is_empty() {
+            parts.push(outbox.take(3));
+        }
+        assert_eq!(parts, ["abcd", "efghij", "k"]);
+        assert_eq!((outbox.take(3), outbox.pushed(), outbox.left()), (Bytes::new(), 11, 11));
     }
 }

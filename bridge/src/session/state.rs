@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tidegate_gate::{Observe, Principal, PublishLimit};
 use tidegate_log::Offsets;
 use tidegate_protocol::ledger::Column;
 use tidegate_protocol::timestamp::Millis;
 
-use super::{InFlight, Outbox};
+use super::{BatchRows, Format, InFlight, Outbox};
 use crate::fanout::{ViewKey, ViewRef};
 use crate::feed::Round;
 
@@ -24,6 +25,8 @@ pub struct Session {
     pub principal: Principal,
     /// When it ends, unless its token is renewed.
     pub ends: Millis,
+    /// How it is spoken to.
+    pub format: Format,
     /// Bytes on their way to its socket.
     pub outbox: Rc<RefCell<Outbox>>,
     /// Bytes of batches that may still be sent; below zero it is paused.
@@ -46,6 +49,12 @@ pub struct Session {
     pub pinged: Option<Millis>,
     /// When the next ping is due.
     pub next_ping: Millis,
+    /// What had left the outbox at the last ping, where pings are not answered.
+    pub left_by_ping: u64,
+    /// When it is ended because the node goes away, where it can not be asked to go.
+    pub leaves: Option<Millis>,
+    /// Its one subscription is not answered: nothing was said to it yet, and it may still be refused as a whole.
+    pub unanswered: bool,
     /// It has something to write.
     pub dirty: bool,
     /// The close frame is in the outbox: nothing more may be.
@@ -145,6 +154,21 @@ impl Session {
     /// The place of the subscription with this id.
     pub fn position_of(&self, id: u32) -> Option<usize> {
         self.subscriptions.iter().position(|subscription| subscription.id == id)
+    }
+
+    /// A batch enters the outbox, and costs credit.
+    pub fn send(&mut self, view: u32, seq: u64, batch: &Bytes, rows: &Rc<BatchRows>) {
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.push(batch.clone());
+        self.in_flight.sent(view, seq, batch.len() as u32, outbox.pushed(), rows);
+        self.credit -= batch.len() as i64;
+    }
+
+    /// Whether it took nothing since the last ping, of what waited for it.
+    pub fn is_stalled(&mut self) -> bool {
+        let outbox = self.outbox.borrow();
+        let before = std::mem::replace(&mut self.left_by_ping, outbox.left());
+        !outbox.is_empty() && before == outbox.left()
     }
 
     /// Whether batches may be sent.

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::shard_thread::Local;
 use super::socket::{Socket, SocketStream};
 use crate::fanout::{Input, Newcomer, SessionKey};
-use crate::session::websocket_frame;
+use crate::session::{Format, websocket_frame};
 
 /// How long the other side may take to close after we have.
 const LINGER: Duration = Duration::from_secs(5);
@@ -114,7 +114,8 @@ async fn handshake(
     })?;
     let moment = local.moment();
     let id: Arc<str> = ids::uuid_v7(moment.now.cast_unsigned(), moment.entropy).into();
-    let newcomer = Newcomer { id, principal, client: client.into(), outbox: Rc::clone(&socket.outbox) };
+    let (format, outbox) = (Format::WebSocket, Rc::clone(&socket.outbox));
+    let newcomer = Newcomer { id, principal, client: client.into(), format, outbox };
     local.metrics.handshake("ok");
     Ok(local.open(newcomer, socket))
 }

@@ -13,7 +13,7 @@ use super::client::{Wire, take_frames};
 use super::fixture::{NOW, options, principal, rules, sealer};
 use crate::fanout::{Effect, Input, Moment, Newcomer, Options, SessionKey, Shard};
 use crate::feed::Round;
-use crate::session::Outbox;
+use crate::session::{Format, Outbox};
 
 pub const ID: TopicId = [9; 16];
 
@@ -52,11 +52,41 @@ impl Bench {
 
     pub fn open_as(&mut self, principal: Principal) -> SessionKey {
         let outbox: Rc<RefCell<Outbox>> = Rc::default();
-        let newcomer = Newcomer { id: "s".into(), principal, client: "tab".into(), outbox: Rc::clone(&outbox) };
+        let newcomer = Newcomer { id: "s".into(), principal, client: "tab".into(), format: Format::WebSocket, outbox: Rc::clone(&outbox) };
         let key = self.shard.open(self.moment(), newcomer);
         self.outboxes.push((key, outbox));
         assert!(self.told(key).texts[0].starts_with(r#"{"welcome""#));
         key
+    }
+
+    /// Opens a session that is spoken to in another format.
+    pub fn open_in(&mut self, format: Format, principal: Principal) -> SessionKey {
+        let outbox: Rc<RefCell<Outbox>> = Rc::default();
+        let newcomer = Newcomer { id: "s".into(), principal, client: "tab".into(), format, outbox: Rc::clone(&outbox) };
+        let key = self.shard.open(self.moment(), newcomer);
+        self.outboxes.push((key, outbox));
+        self.take_effects();
+        key
+    }
+
+    /// What a session's connection takes now, as text.
+    pub fn taken(&mut self, key: SessionKey) -> String {
+        String::from_utf8(self.taken_raw(key)).unwrap()
+    }
+
+    pub fn taken_raw(&mut self, key: SessionKey) -> Vec<u8> {
+        let outbox = Rc::clone(self.outbox(key));
+        let mut text = Vec::new();
+        while !outbox.borrow().is_empty() {
+            text.extend_from_slice(&outbox.borrow_mut().take(1));
+        }
+        let left = outbox.borrow().left();
+        self.input(Input::Taken(key, left));
+        text
+    }
+
+    pub fn outbox(&self, key: SessionKey) -> &Rc<RefCell<Outbox>> {
+        &self.outboxes.iter().find(|(known, _)| *known == key).unwrap().1
     }
 
     pub fn input(&mut self, input: Input) {
@@ -90,7 +120,7 @@ impl Bench {
     }
 
     pub fn told(&mut self, key: SessionKey) -> Told {
-        let outbox = &self.outboxes.iter().find(|(known, _)| *known == key).unwrap().1;
+        let outbox = self.outbox(key);
         let mut wire = Wire::default();
         take_frames(outbox, &mut wire);
         Told { texts: wire.frames.into_iter().map(|frame| frame.text).collect(), closed: wire.closed }
@@ -113,9 +143,10 @@ impl Bench {
     pub fn round(&mut self, topic: u32, tenant: &str, offsets: std::ops::Range<i64>, size: usize) {
         let mut round = Round::default();
         for offset in offsets {
-            round.put((TopicKey(topic), 0, offset), tenant, "order.paid", |out| {
+            round.push((TopicKey(topic), 0, offset), tenant, "order.paid", None, |out| {
                 let event = format!(r#"{{"id":"{offset}","pad":"{}"}}"#, "x".repeat(size));
                 tidegate_protocol::frame::Entry::write(out, None, &[], &event);
+                out.len() - 1 - event.len()..out.len() - 1
             });
             round.reach(TopicKey(topic), 0, offset + 1);
         }

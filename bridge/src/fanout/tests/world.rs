@@ -15,6 +15,7 @@ use super::model::{Chance, Log};
 use crate::fanout::{Effect, Input, Moment, Newcomer, SessionKey, Shard};
 use crate::feed::Round;
 use crate::feed::catch_up::History;
+use crate::session::Format;
 
 thread_local! {
     /// Whether what happens is told, for whoever looks for a fault.
@@ -125,7 +126,7 @@ impl World {
                     node.fed.remove(&name);
                 }
                 effect @ (Effect::Read(_) | Effect::FindTime(..)) => node.asked.push(effect),
-                Effect::Append(..) | Effect::Verify(..) => panic!("nobody publishes here"),
+                Effect::Append(..) | Effect::Verify(..) | Effect::Accepted(..) | Effect::Refused(..) => panic!("nobody publishes here"),
             }
         }
     }
@@ -159,7 +160,7 @@ impl World {
         at.outbox = Rc::new(RefCell::default());
         let principal = principal(at.tenant, &format!("user-{client}"), &["reader", "replayer"]);
         let outbox = Rc::clone(&at.outbox);
-        let newcomer = Newcomer { id: "s".into(), principal, client: format!("client-{client}").into(), outbox };
+        let newcomer = Newcomer { id: "s".into(), principal, client: format!("client-{client}").into(), format: Format::WebSocket, outbox };
         let key = self.nodes[node].shard.open(moment, newcomer);
         self.clients[client].key = Some(key);
         self.settle(node);
