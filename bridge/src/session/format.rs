@@ -162,7 +162,9 @@ mod tests {
         let state = ServerFrame::State(LogState { log_available: true });
         assert_eq!(said(Format::Events, &state).unwrap(), "event: state\ndata: {\"log_available\":true}\n\n");
         let close = String::from_utf8(Format::Events.close(code::REVOKED).to_vec()).unwrap();
-        assert!(close.starts_with("event: error\ndata: {\"code\":\"revoked\",") && close.contains("\"retryable\":false"));
+        assert!(
+            close.starts_with("event: error\ndata: {\"code\":\"revoked\",") && close.contains("\"retryable\":false")
+        );
         let close = String::from_utf8(Format::Events.close(code::GOING_AWAY).to_vec()).unwrap();
         assert!(close.contains("\"code\":\"going_away\"") && close.contains("\"retryable\":true"));
     }

@@ -52,7 +52,13 @@ impl Bench {
 
     pub fn open_as(&mut self, principal: Principal) -> SessionKey {
         let outbox: Rc<RefCell<Outbox>> = Rc::default();
-        let newcomer = Newcomer { id: "s".into(), principal, client: "tab".into(), format: Format::WebSocket, outbox: Rc::clone(&outbox) };
+        let newcomer = Newcomer {
+            id: "s".into(),
+            principal,
+            client: "tab".into(),
+            format: Format::WebSocket,
+            outbox: Rc::clone(&outbox),
+        };
         let key = self.shard.open(self.moment(), newcomer);
         self.outboxes.push((key, outbox));
         assert!(self.told(key).texts[0].starts_with(r#"{"welcome""#));

@@ -126,7 +126,9 @@ impl World {
                     node.fed.remove(&name);
                 }
                 effect @ (Effect::Read(_) | Effect::FindTime(..)) => node.asked.push(effect),
-                Effect::Append(..) | Effect::Verify(..) | Effect::Accepted(..) | Effect::Refused(..) => panic!("nobody publishes here"),
+                Effect::Append(..) | Effect::Verify(..) | Effect::Accepted(..) | Effect::Refused(..) => {
+                    panic!("nobody publishes here")
+                }
             }
         }
     }
@@ -160,7 +162,13 @@ impl World {
         at.outbox = Rc::new(RefCell::default());
         let principal = principal(at.tenant, &format!("user-{client}"), &["reader", "replayer"]);
         let outbox = Rc::clone(&at.outbox);
-        let newcomer = Newcomer { id: "s".into(), principal, client: format!("client-{client}").into(), format: Format::WebSocket, outbox };
+        let newcomer = Newcomer {
+            id: "s".into(),
+            principal,
+            client: format!("client-{client}").into(),
+            format: Format::WebSocket,
+            outbox,
+        };
         let key = self.nodes[node].shard.open(moment, newcomer);
         self.clients[client].key = Some(key);
         self.settle(node);
