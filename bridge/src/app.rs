@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use tidegate_gate::Tokens;
+use tidegate_gate::{Revocations, Tokens, Verifier};
 use tidegate_log::Log;
 use tidegate_log::kafka::{KafkaLog, KafkaOptions};
 use tidegate_log::sqlite::{SqliteLog, SqliteOptions};
@@ -82,7 +82,8 @@ impl Node {
     pub async fn start(config: &Config, log: Arc<dyn Log>, extras: Extras) -> anyhow::Result<Self> {
         let clock = Clock;
         let metrics = Metrics::new();
-        let tokens = Arc::new(Tokens::new((*config.tokens).clone())?);
+        let revocations: Arc<Revocations> = Arc::default();
+        let verifier = Arc::new(Verifier::new(Tokens::new((*config.tokens).clone())?, Arc::clone(&revocations)));
         let incarnation = random_bytes::<16>()?;
         let life = BASE64.encode(incarnation);
         let count = config.server.shards.max(1);
@@ -104,7 +105,7 @@ impl Node {
         let directory: Arc<Directory> = Arc::default();
         let mut shards = Vec::new();
         for (index, rounds) in receivers.into_iter().enumerate() {
-            let options = shard_options(config, (index as u32, count as u32));
+            let options = shard_options(config, (index as u32, count as u32), &revocations);
             let (rules, masters) = (rules.clone(), masters.clone());
             // Each shard seals under an incarnation of its own, since each counts its own nonces.
             let mut own = incarnation;
@@ -117,7 +118,7 @@ impl Node {
                 feed: feed_handle.clone(),
                 catch_up: catch_up.clone(),
                 log: Arc::clone(&log),
-                tokens: Arc::clone(&tokens),
+                verifier: Arc::clone(&verifier),
                 runtime: tokio::runtime::Handle::current(),
                 directory: Arc::clone(&directory),
                 hub: Arc::clone(&hub),
@@ -133,7 +134,7 @@ impl Node {
         directory.set_shards(shards.clone());
         tokio::spawn(tell_totals(Arc::clone(&hub), shards.clone(), clock));
         tokio::spawn(tell_availability(log.available(), shards.clone()));
-        tokio::spawn(refresh_keys(tokens, clock));
+        tokio::spawn(refresh_keys(verifier, clock));
 
         let status = Status { draining: Arc::clone(&draining), log_available: log.available() };
         let server = Server {
@@ -186,7 +187,7 @@ impl Node {
     }
 }
 
-fn shard_options(config: &Config, shard: (u32, u32)) -> Options {
+fn shard_options(config: &Config, shard: (u32, u32), revocations: &Arc<Revocations>) -> Options {
     let limits = &config.limits;
     Options {
         node: Arc::clone(&config.server.node),
@@ -205,6 +206,7 @@ fn shard_options(config: &Config, shard: (u32, u32)) -> Options {
         window_bytes: config.window.bytes,
         publish_events: limits.publish_events,
         publish_bytes: limits.publish_bytes,
+        revocations: Arc::clone(revocations),
     }
 }
 
@@ -233,11 +235,11 @@ async fn tell_totals(hub: Arc<Hub>, shards: Vec<ShardHandle>, clock: Clock) {
 }
 
 /// Fetches the keys of tokens before anybody needs them, and again when they are old.
-async fn refresh_keys(tokens: Arc<Tokens>, clock: Clock) {
+async fn refresh_keys(verifier: Arc<Verifier>, clock: Clock) {
     let mut tick = tokio::time::interval(KEYS);
     loop {
         tick.tick().await;
-        if let Err(error) = tokens.refresh(clock.now()).await {
+        if let Err(error) = verifier.refresh(clock.now()).await {
             tracing::warn!(%error, "the keys of tokens can not be refreshed");
         }
     }

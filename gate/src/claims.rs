@@ -69,6 +69,10 @@ impl ClaimMapping {
         if !ids::is_tenant(tenant) {
             return Err(bad("is no tenant: 1 to 64 letters, digits, '_' or '-'"));
         }
+        // The topic `{tenant}.revocations` of such a tenant would be the bridge's own.
+        if tenant.starts_with("_tidegate") {
+            return Err(bad("names what is the bridge's own: no tenant begins with _tidegate"));
+        }
         Ok(tenant.into())
     }
 
@@ -148,6 +152,7 @@ mod tests {
             json!({"tenant": {"id": "acme"}}),
             json!({"Tenant": "acme"}),
             json!({"tenant": "a".repeat(65)}),
+            json!({"tenant": "_tidegate"}),
         ] {
             assert!(mapping.tenant(&claims(bad.clone())).is_err(), "{bad}");
         }

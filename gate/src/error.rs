@@ -1,10 +1,11 @@
 //! Why a token or a key was refused: in full for the operator, in a few fixed words for the page.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tidegate_protocol::code::ErrorCode;
 
-use crate::Algorithm;
+use crate::{Algorithm, Target};
 
 /// A token that was refused. [`Display`](std::fmt::Display) is for the operator's log;
 /// the page is told [`code`](Self::code) and [`public`](Self::public), which name nothing of the configuration.
@@ -68,6 +69,12 @@ pub enum TokenError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// It is good, but was revoked.
+    #[error("the token is revoked: {0}")]
+    Revoked(Target),
+    /// What has been revoked is not known, yet or any more.
+    #[error("what has been revoked is not known: {0}")]
+    RevocationsUnknown(Arc<str>),
     /// There are no keys to verify with, yet or at all.
     #[error("keys can not be had: {0}")]
     KeysUnavailable(String),
@@ -79,6 +86,8 @@ impl TokenError {
         match self {
             Self::Expired(_) => ErrorCode::TokenExpired,
             Self::KeysUnavailable(_) => ErrorCode::KeysUnavailable,
+            Self::Revoked(_) => ErrorCode::Revoked,
+            Self::RevocationsUnknown(_) => ErrorCode::NotReady,
             _ => ErrorCode::InvalidToken,
         }
     }
@@ -88,6 +97,8 @@ impl TokenError {
         match self.code() {
             ErrorCode::TokenExpired => "the token has expired",
             ErrorCode::KeysUnavailable => "tokens can not be verified right now",
+            ErrorCode::Revoked => "the token was revoked",
+            ErrorCode::NotReady => "this node takes no sessions right now; come back, perhaps to another",
             _ => "the token is not valid here",
         }
     }

@@ -1,6 +1,6 @@
 //! Who may do what: tokens, claims, grants, limits, and the one decision that every event passes.
 //!
-//! A token becomes a [`Principal`] ([`Tokens`]); a principal and a topic become an [`Access`] ([`Policy`]);
+//! A token becomes a [`Principal`] ([`Verifier`]); a principal and a topic become an [`Access`] ([`Policy`]);
 //! an access and an event become a [`Permitted`] ([`Access::admit`]). Each of the last two can be made here
 //! only, so a path to a page that forgets the gate does not compile. Time is passed in, nothing is spawned.
 
@@ -16,10 +16,12 @@ mod jwks;
 mod keys;
 mod limits;
 mod policy;
+mod revocation;
 mod rule;
 mod sign;
 mod token;
 mod topics;
+mod verifier;
 
 pub use algorithm::Algorithm;
 pub use claims::{ClaimMapping, Principal};
@@ -31,7 +33,9 @@ pub use explain::{Considered, Explanation, Outcome, Said, Says};
 pub use keys::KeySource;
 pub use limits::{Bucket, PublishLimit, Rate, RetryAfter};
 pub use policy::{Action, Denied, Grant, Observe, Offer, Policy, Positions, PublishAccess, Tenants};
+pub use revocation::{BadTarget, Revocation, Revocations, Target};
 pub use rule::{IndexKey, IndexPlan, Reads};
 pub use sign::{SignError, Signer, TokenRequest};
 pub use token::{TokenOptions, Tokens};
 pub use topics::{BadName, PhysicalName, TopicPattern, TopicRule};
+pub use verifier::Verifier;

@@ -46,6 +46,10 @@ error_codes! {
     TokenExpired = "token_expired", retryable: true;
     /// The keys that tokens are verified with can not be had right now.
     KeysUnavailable = "keys_unavailable", retryable: true;
+    /// The token was revoked, or the session.
+    Revoked = "revoked", retryable: false;
+    /// The node does not know yet, or no longer, what has been revoked, and takes no sessions meanwhile.
+    NotReady = "not_ready", retryable: true;
     /// No grant allows it. Also said of what does not exist, so that the two can't be told apart.
     Denied = "denied", retryable: false;
     /// The client already has a subscription of that topic and consumer.
@@ -105,6 +109,8 @@ close_codes! {
     HANDSHAKE_TIMEOUT = 3004, "handshake_timeout";
     /// The keys for tokens can't be had right now.
     KEYS_UNAVAILABLE = 3005, "keys_unavailable";
+    /// The node does not know what has been revoked; come back, perhaps to another.
+    NOT_READY = 3006, "not_ready";
     /// The session's outbox stayed full beyond its bound.
     SLOW_CONSUMER = 3008, "slow_consumer";
     /// The bridge failed.
@@ -115,7 +121,7 @@ close_codes! {
     PROTOCOL_ERROR = 3501, "protocol_error";
     /// A frame larger than the limit.
     FRAME_TOO_LARGE = 3502, "frame_too_large";
-    /// The session was revoked.
+    /// The token was revoked, or the session.
     REVOKED = 3503, "revoked";
     /// A newer session of the same client and subject took its place.
     REPLACED = 3504, "replaced";

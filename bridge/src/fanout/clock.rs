@@ -50,8 +50,8 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let now = self.moment.now;
         if session.ends <= now {
-            self.refuse(key, Failed::new(ErrorCode::TokenExpired, "the token has expired; come back with a new one"));
-            return self.end(key, code::TOKEN_EXPIRED);
+            let failed = Failed::new(ErrorCode::TokenExpired, "the token has expired; come back with a new one");
+            return self.cut(key, failed, code::TOKEN_EXPIRED);
         }
         if session.pinged.is_some_and(|at| now - at >= self.options.heartbeat_timeout) {
             return self.end(key, code::HEARTBEAT_MISSED);

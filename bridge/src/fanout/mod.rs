@@ -11,6 +11,7 @@ mod index;
 mod live;
 mod observe;
 mod publish;
+mod revoke;
 mod shard;
 mod subscribe;
 mod view;
@@ -24,7 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use slotmap::new_key_type;
-use tidegate_gate::{Policy, Principal, Rate, TokenError};
+use tidegate_gate::{Policy, Principal, Rate, Revocation, Revocations, TokenError};
 use tidegate_log::{AppendError, Appended, LogError, NewRecord, Offsets, ReadError, TopicId, TopicKey};
 use tidegate_protocol::code::CloseCode;
 use tidegate_protocol::frame::{ClientFrame, Failed, Limits};
@@ -66,6 +67,9 @@ pub struct Options {
     pub publish_events: Rate,
     /// Bytes a session may publish.
     pub publish_bytes: Rate,
+    /// What was revoked. Asked when a session opens or is renewed: its token was good when it was verified, and may have
+    /// been revoked since.
+    pub revocations: Arc<Revocations>,
 }
 
 /// The parts of the configuration that are shared and may be exchanged while running.
@@ -124,6 +128,8 @@ pub enum Input {
     Appended(PublishKey, Result<Appended, AppendError>),
     /// A refreshed token's verdict.
     Verified(SessionKey, u32, Result<Principal, TokenError>),
+    /// Tokens or a session were revoked.
+    Revoked(Arc<Revocation>),
     /// Whether the log can be reached.
     LogAvailable(bool),
     /// The node's newest totals.

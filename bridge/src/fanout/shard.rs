@@ -116,6 +116,7 @@ impl Shard {
         if !self.log_available {
             self.say(key, &ServerFrame::State(LogState { log_available: false }));
         }
+        self.check_revoked(key);
         key
     }
 
@@ -140,6 +141,7 @@ impl Shard {
             Input::OffsetsAt(session, subscription, outcome) => self.time_found(session, subscription, outcome),
             Input::Appended(key, outcome) => self.appended(&key, outcome),
             Input::Verified(session, request, outcome) => self.verified(session, request, outcome),
+            Input::Revoked(revocation) => self.revoke(&revocation),
             Input::LogAvailable(available) => self.log_state(available),
             Input::Ledger(snapshot) => self.ledger(&snapshot),
             Input::Drain(spread) => self.drain(spread),

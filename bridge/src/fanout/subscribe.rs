@@ -304,8 +304,11 @@ impl Shard {
         let principal = match outcome {
             Ok(principal) => principal,
             Err(error) => {
-                let failed = Failed::new(error.code(), error.public());
-                return self.refuse(key, failed.answering(request));
+                let failed = Failed::new(error.code(), error.public()).answering(request);
+                if matches!(error, TokenError::Revoked(_)) {
+                    return self.cut(key, failed, code::REVOKED);
+                }
+                return self.refuse(key, failed);
             }
         };
         if (&principal.tenant, &principal.subject) != (&session.principal.tenant, &session.principal.subject) {
@@ -320,6 +323,7 @@ impl Shard {
             session.ends = Session::end_of(&principal, now);
             session.principal = principal;
         });
+        self.check_revoked(key);
         self.say(key, &ServerFrame::Refreshed(Refreshed { id: request, expires: Some(expires) }));
         self.check_grants(key);
     }

@@ -17,6 +17,9 @@ pub struct Outbox {
     queue: VecDeque<Bytes>,
     bytes: usize,
     pushed: u64,
+    /// Some of the first in the queue is written: without its rest nothing after it could be read.
+    begun: bool,
+    cut: bool,
 }
 
 impl Outbox {
@@ -53,6 +56,29 @@ impl Outbox {
         }
         self.bytes -= taken.len();
         taken
+    }
+
+    /// Takes back what waits, but for the rest of a frame that is being written: none of it may be read any more.
+    pub fn cut(&mut self) {
+        self.queue.truncate(usize::from(self.begun));
+        let kept = self.queue.iter().map(Bytes::len).sum();
+        // What is taken back never left.
+        self.pushed -= (self.bytes - kept) as u64;
+        self.bytes = kept;
+        self.cut = true;
+    }
+
+    /// Whether what waited was taken back: what waits since has little time.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Forgets all that waits.
+    pub fn clear(&mut self) {
+        self.queue.clear();
+        self.pushed -= self.bytes as u64;
+        self.bytes = 0;
+        self.begun = false;
     }
 
     /// Bytes waiting.
@@ -92,9 +118,11 @@ impl Outbox {
 
     fn advance(&mut self, mut taken: usize) {
         self.bytes -= taken;
+        self.begun = false;
         while let Some(front) = self.queue.front_mut() {
             if taken < front.len() {
                 front.advance(taken);
+                self.begun |= taken > 0;
                 return;
             }
             taken -= front.len();
@@ -145,5 +173,34 @@ mod tests {
         }
         assert_eq!(parts, ["abcd", "efghij", "k"]);
         assert_eq!((outbox.take(3), outbox.pushed(), outbox.left()), (Bytes::new(), 11, 11));
+    }
+
+    #[test]
+    fn what_is_cut_leaves_the_frame_that_is_being_written_whole() {
+        let mut outbox = Outbox::default();
+        let mut taken = Vec::new();
+        for part in [&b"abc"[..], b"defgh", b"ijk"] {
+            outbox.push(Bytes::from_static(part));
+        }
+        let mut write = |outbox: &mut Outbox, most: usize| {
+            let mut left = most;
+            let _ = outbox.flush(|slices| {
+                let all: Vec<u8> = slices.iter().flat_map(|s| s.to_vec()).collect();
+                let count = left.min(all.len());
+                left -= count;
+                taken.extend_from_slice(&all[..count]);
+                if count == 0 { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+            });
+        };
+        write(&mut outbox, 5);
+        outbox.cut();
+        outbox.push(Bytes::from_static(b"!"));
+        assert_eq!((outbox.len(), outbox.is_cut()), (4, true));
+        write(&mut outbox, 3);
+        outbox.cut();
+        assert_eq!(outbox.len(), 0, "the frame before was written to its end: nothing is half written");
+        outbox.push(Bytes::from_static(b"?"));
+        write(&mut outbox, 9);
+        assert_eq!(taken, b"abcdefgh?");
     }
 }

@@ -49,6 +49,7 @@ pub struct Metrics {
     handshakes: Family<ByOutcome, Counter>,
     frames: Counter,
     published: Family<ByOutcome, Counter>,
+    sessions_revoked: Counter,
 }
 
 impl Metrics {
@@ -97,6 +98,11 @@ impl Metrics {
         self.published.get_or_create(&ByOutcome { outcome }).inc();
     }
 
+    /// A revocation ended so many sessions.
+    pub fn sessions_revoked(&self, count: usize) {
+        self.sessions_revoked.inc_by(count as u64);
+    }
+
     /// All of it and the ledger's totals, as Prometheus (`OpenMetrics`) text.
     pub fn text(&self, ledger: &NodeSnapshot, log_available: bool) -> String {
         let mut registry = Registry::with_prefix("tidegate");
@@ -106,6 +112,7 @@ impl Metrics {
         add(&mut registry, names::HANDSHAKES, self.handshakes.clone());
         add(&mut registry, names::FRAMES, self.frames.clone());
         add(&mut registry, names::PUBLISHED, self.published.clone());
+        add(&mut registry, names::SESSIONS_REVOKED, self.sessions_revoked.clone());
         let available: Gauge = Gauge::default();
         available.set(i64::from(log_available));
         add(&mut registry, names::LOG_AVAILABLE, available);

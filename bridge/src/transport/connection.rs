@@ -182,6 +182,8 @@ fn close_code(error: &TokenError) -> CloseCode {
     match error.code() {
         ErrorCode::TokenExpired => code::TOKEN_EXPIRED,
         ErrorCode::KeysUnavailable => code::KEYS_UNAVAILABLE,
+        ErrorCode::Revoked => code::REVOKED,
+        ErrorCode::NotReady => code::NOT_READY,
         _ => code::INVALID_TOKEN,
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use slotmap::SecondaryMap;
-use tidegate_gate::{Principal, TokenError, Tokens};
+use tidegate_gate::{Principal, Revocation, TokenError, Verifier};
 use tidegate_log::Log;
 use tidegate_protocol::code::{self, CloseCode};
 use tidegate_protocol::frame::Failed;
@@ -36,6 +36,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often it hands its snapshot to the ledger.
 const SNAPSHOT: Duration = Duration::from_secs(1);
 
+/// Revocations that a shard may lie behind.
+const REVOCATIONS: usize = 1024;
+
 /// Batches fed to subscriptions that are behind before live rounds have their turn again.
 const TURNS: usize = 64;
 
@@ -50,6 +53,7 @@ enum Message {
 #[derive(Clone)]
 pub struct ShardHandle {
     inbox: mpsc::UnboundedSender<Message>,
+    revocations: mpsc::Sender<Arc<Revocation>>,
 }
 
 /// What a shard's thread is made of.
@@ -66,8 +70,8 @@ pub struct ShardThread {
     pub catch_up: CatchUp,
     /// Where publishes go.
     pub log: Arc<dyn Log>,
-    /// Who verifies tokens.
-    pub tokens: Arc<Tokens>,
+    /// Who takes tokens.
+    pub verifier: Arc<Verifier>,
     /// Where that and other waiting work runs.
     pub runtime: tokio::runtime::Handle,
     /// All sessions of the node, by who they are.
@@ -124,7 +128,8 @@ impl ShardHandle {
     )]
     pub fn new() -> (Self, ShardInbox) {
         let (inbox, receiver) = mpsc::unbounded_channel();
-        (Self { inbox }, ShardInbox(receiver))
+        let (revocations, revoked) = mpsc::channel(REVOCATIONS);
+        (Self { inbox, revocations }, ShardInbox { inbox: receiver, revocations: revoked })
     }
 
     /// Hands a fresh WebSocket over, with what was read beyond the upgrade.
@@ -138,6 +143,12 @@ impl ShardHandle {
         let _ = self.inbox.send(Message::Input(input));
     }
 
+    /// Ends the sessions that a revocation speaks of, before any event that comes later. Waits, blocking, for a shard
+    /// that has many to see to.
+    pub fn revoke(&self, revocation: Arc<Revocation>) {
+        let _ = self.revocations.blocking_send(revocation);
+    }
+
     /// Ends the thread.
     pub fn stop(&self) {
         let _ = self.inbox.send(Message::Stop);
@@ -145,7 +156,10 @@ impl ShardHandle {
 }
 
 /// The receiving end of a [`ShardHandle`].
-pub struct ShardInbox(mpsc::UnboundedReceiver<Message>);
+pub struct ShardInbox {
+    inbox: mpsc::UnboundedReceiver<Message>,
+    revocations: mpsc::Receiver<Arc<Revocation>>,
+}
 
 impl ShardThread {
     /// Starts the thread; it ends at [`ShardHandle::stop`].
@@ -153,11 +167,12 @@ impl ShardThread {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name(format!("shard-{}", self.index)).spawn(move || {
             let tasks = LocalSet::new();
-            tasks.block_on(&runtime, self.run(handle, inbox.0));
+            tasks.block_on(&runtime, self.run(handle, inbox));
         })
     }
 
-    async fn run(self, handle: ShardHandle, mut inbox: mpsc::UnboundedReceiver<Message>) {
+    async fn run(self, handle: ShardHandle, inbox: ShardInbox) {
+        let ShardInbox { mut inbox, mut revocations } = inbox;
         let Self { index, shard, mut rounds, hub, .. } = self;
         let local = Rc::new(Local {
             index,
@@ -168,7 +183,7 @@ impl ShardThread {
             feed: self.feed,
             catch_up: self.catch_up,
             log: self.log,
-            tokens: self.tokens,
+            verifier: self.verifier,
             runtime: self.runtime,
             directory: self.directory,
             metrics: self.metrics,
@@ -184,9 +199,16 @@ impl ShardThread {
         loop {
             tokio::select! {
                 biased;
+                Some(revocation) = revocations.recv() => {
+                    local.revoke(revocation);
+                    local.settle();
+                }
                 Some(message) = rounds.recv() => {
                     local.feed_message(message);
                     while let Ok(message) = rounds.try_recv() {
+                        while let Ok(revocation) = revocations.try_recv() {
+                            local.revoke(revocation);
+                        }
                         local.feed_message(message);
                     }
                     local.settle();
@@ -228,7 +250,7 @@ pub(super) struct Local {
     feed: FeedHandle,
     catch_up: CatchUp,
     log: Arc<dyn Log>,
-    tokens: Arc<Tokens>,
+    verifier: Arc<Verifier>,
     runtime: tokio::runtime::Handle,
     directory: Arc<Directory>,
     pub(super) metrics: Arc<Metrics>,
@@ -275,8 +297,8 @@ impl Local {
 
     /// Verifies a token off this thread: signatures cost more than deliveries.
     pub(super) async fn verify(&self, token: String) -> Result<Principal, TokenError> {
-        let (tokens, now) = (Arc::clone(&self.tokens), self.moment().now);
-        let verdict = self.runtime.spawn(async move { tokens.verify(&token, now).await }).await;
+        let (verifier, now) = (Arc::clone(&self.verifier), self.moment().now);
+        let verdict = self.runtime.spawn(async move { verifier.verify(&token, now).await }).await;
         verdict.unwrap_or(Err(TokenError::Malformed("the verification failed")))
     }
 
@@ -308,6 +330,12 @@ impl Local {
             }
         };
         self.shard.borrow_mut().handle(self.moment(), input);
+    }
+
+    fn revoke(&self, revocation: Arc<Revocation>) {
+        let before = self.shard.borrow().session_count();
+        self.shard.borrow_mut().handle(self.moment(), Input::Revoked(revocation));
+        self.metrics.sessions_revoked(before - self.shard.borrow().session_count());
     }
 
     /// Does what the shard wants done.
@@ -367,9 +395,9 @@ impl Local {
                 );
             }
             Effect::Verify(session, request, token) => {
-                let (tokens, now, handle) = (Arc::clone(&self.tokens), self.moment().now, self.handle.clone());
+                let (verifier, now, handle) = (Arc::clone(&self.verifier), self.moment().now, self.handle.clone());
                 self.runtime.spawn(async move {
-                    let verdict = tokens.verify(&token, now).await;
+                    let verdict = verifier.verify(&token, now).await;
                     handle.input(Input::Verified(session, request, verdict));
                 });
             }

@@ -35,6 +35,10 @@ pub(super) struct Socket {
 /// How long what waits at the end may take to be written.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the last words may take, and the frame before them that is half written, of a session that was cut: then
+/// the socket is shut without them.
+const CUT_PATIENCE: Duration = Duration::from_millis(100);
+
 impl Socket {
     /// Takes a connection apart: its way out, and what tungstenite takes for its stream. `early` came along with the
     /// upgrade.
@@ -79,8 +83,14 @@ impl Socket {
         self.flush();
         if self.waiting.get() {
             let socket = Rc::clone(self);
+            let cut = socket.outbox.borrow().is_cut();
             tokio::task::spawn_local(async move {
-                tokio::time::sleep(PATIENCE).await;
+                tokio::time::sleep(if cut { CUT_PATIENCE } else { PATIENCE }).await;
+                if cut {
+                    socket.outbox.borrow_mut().clear();
+                    let _ = socket2::SockRef::from(AsRef::<TcpStream>::as_ref(&socket.tcp))
+                        .shutdown(std::net::Shutdown::Write);
+                }
                 socket.ended.notify_one();
             });
         }

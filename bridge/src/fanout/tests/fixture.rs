@@ -31,6 +31,7 @@ pub fn options(node: u32) -> Options {
         window_bytes: 1 << 20,
         publish_events: Rate { per_second: 10, burst: 20 },
         publish_bytes: Rate { per_second: 1 << 20, burst: 1 << 20 },
+        revocations: Arc::default(),
     }
 }
 
