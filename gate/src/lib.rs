@@ -4,6 +4,7 @@
 //! an access and an event become a [`Permitted`] ([`Access::admit`]). Each of the last two can be made here
 //! only, so a path to a page that forgets the gate does not compile. Time is passed in, nothing is spawned.
 
+mod account;
 mod algorithm;
 mod claims;
 pub mod condition;
@@ -23,6 +24,7 @@ mod token;
 mod topics;
 mod verifier;
 
+pub use account::{Account, Accounts, Bound, Full, Place, Seat, TenantLimitTable, TenantLimits, Unanswered};
 pub use algorithm::Algorithm;
 pub use claims::{ClaimMapping, Principal};
 pub use condition::Condition;

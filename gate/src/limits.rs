@@ -1,6 +1,9 @@
-//! How much a session may publish: token buckets, with the time passed in.
+//! How much may come in a time: token buckets, with the time passed in.
 
 use tidegate_protocol::timestamp::Millis;
+
+/// How far back a clock may seem to step because several threads read it, each a little before it acts.
+const APART: Millis = 1_000;
 
 /// So many units a second, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +43,34 @@ impl Bucket {
         Ok(())
     }
 
+    /// Takes `units` that have been had already: it may owe them.
+    pub fn owe(&mut self, units: u64, now: Millis) {
+        self.fill(now);
+        self.level -= i128::from(units) * 1000;
+    }
+
+    /// Whether it has rested so long that it could be a new one.
+    pub fn is_full(&mut self, now: Millis) -> bool {
+        self.fill(now);
+        self.level >= i128::from(self.rate.burst) * 1000
+    }
+
+    /// Adds what has come since it was last looked at.
+    fn fill(&mut self, now: Millis) {
+        let passed = now.saturating_sub(self.at);
+        // A clock that goes back adds nothing, and takes nothing away. Small steps are no step at all: with each of
+        // them the same time would be counted again.
+        if passed >= 0 || passed < -APART {
+            let full = i128::from(self.rate.burst) * 1000;
+            self.level = full.min(self.level + i128::from(passed.max(0)) * i128::from(self.rate.per_second));
+            self.at = now;
+        }
+    }
+
     /// Says when `units` can be had, without taking them.
-    fn wait(&mut self, units: u64, now: Millis) -> Result<(), RetryAfter> {
+    pub fn wait(&mut self, units: u64, now: Millis) -> Result<(), RetryAfter> {
+        self.fill(now);
         let full = i128::from(self.rate.burst) * 1000;
-        // A clock that goes back adds nothing, and takes nothing away.
-        let passed = i128::from(now.saturating_sub(self.at).max(0));
-        self.at = now;
-        self.level = full.min(self.level + passed * i128::from(self.rate.per_second));
         let needed = full.min(i128::from(units) * 1000);
         if self.level >= needed {
             return Ok(());
@@ -56,7 +80,7 @@ impl Bucket {
     }
 }
 
-/// A session's publish limit: events and bytes, both or neither taken.
+/// A publish limit: events and bytes, both or neither taken.
 #[derive(Debug, Clone)]
 pub struct PublishLimit {
     events: Bucket,
@@ -71,13 +95,28 @@ impl PublishLimit {
 
     /// Takes one event of that many bytes, or says when it can be had.
     pub fn take(&mut self, bytes: u64, now: Millis) -> Result<(), RetryAfter> {
+        self.wait(bytes, now)?;
+        self.owe(bytes, now);
+        Ok(())
+    }
+
+    /// Says when one event of that many bytes can be had, without taking it.
+    pub fn wait(&mut self, bytes: u64, now: Millis) -> Result<(), RetryAfter> {
         match (self.events.wait(1, now), self.bytes.wait(bytes, now)) {
-            (Ok(()), Ok(())) => {
-                self.events.take(1, now)?;
-                self.bytes.take(bytes, now)
-            }
+            (Ok(()), Ok(())) => Ok(()),
             (events, bytes) => Err(events.err().max(bytes.err()).unwrap_or(RetryAfter(1))),
         }
+    }
+
+    /// Whether it has rested so long that it could be a new one.
+    pub fn is_full(&mut self, now: Millis) -> bool {
+        self.events.is_full(now) && self.bytes.is_full(now)
+    }
+
+    /// Takes one event of that many bytes, which has been had already.
+    pub fn owe(&mut self, bytes: u64, now: Millis) {
+        self.events.owe(1, now);
+        self.bytes.owe(bytes, now);
     }
 }
 
@@ -133,6 +172,22 @@ mod tests {
                     taken += units.min(burst);
                 }
                 prop_assert!(taken * 1000 <= burst * 1000 + per_second * now as u64);
+            }
+        }
+
+        #[test]
+        fn clocks_a_little_apart_give_no_more_than_one(
+            per_second in 1u64..5000, burst in 1u64..50,
+            steps in prop::collection::vec((0i64..5, 0i64..20, 1u64..3), 1..300),
+        ) {
+            let mut bucket = Bucket::new(Rate { per_second, burst }, 1_000);
+            let (mut now, mut taken) = (1_000, 0);
+            for (pause, late, units) in steps {
+                now += pause;
+                if bucket.take(units.min(burst), now - late).is_ok() {
+                    taken += units.min(burst);
+                }
+                prop_assert!(taken * 1000 <= burst * 1000 + per_second * (now - 1_000) as u64);
             }
         }
 
