@@ -54,7 +54,9 @@ error_codes! {
     Denied = "denied", retryable: false;
     /// The client already has a subscription of that topic and consumer.
     AlreadySubscribed = "already_subscribed", retryable: false;
-    /// More subscriptions than `limits.subscriptions`.
+    /// The tenant has as many sessions on this node as it may have.
+    TooManySessions = "too_many_sessions", retryable: true;
+    /// More subscriptions than `limits.subscriptions`, or than the tenant may have on this node.
     TooManySubscriptions = "too_many_subscriptions", retryable: false;
     /// No such subscription in this session.
     UnknownSubscription = "unknown_subscription", retryable: false;
@@ -111,6 +113,8 @@ close_codes! {
     KEYS_UNAVAILABLE = 3005, "keys_unavailable";
     /// The node does not know what has been revoked; come back, perhaps to another.
     NOT_READY = 3006, "not_ready";
+    /// The tenant has as many sessions on this node as it may have; come back later, perhaps to another.
+    TOO_MANY_SESSIONS = 3007, "too_many_sessions";
     /// The session's outbox stayed full beyond its bound.
     SLOW_CONSUMER = 3008, "slow_consumer";
     /// The bridge failed.

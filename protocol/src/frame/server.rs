@@ -221,6 +221,8 @@ pub struct Failed {
     pub retryable: bool,
     /// JSON pointer to what is wrong.
     pub pointer: Option<String>,
+    /// When the same can succeed, in milliseconds from now, if that is known.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Failed {
@@ -233,6 +235,7 @@ impl Failed {
             message: message.into(),
             retryable: code.retryable(),
             pointer: None,
+            retry_after_ms: None,
         }
     }
 
@@ -326,6 +329,7 @@ impl<V: Value> ServerFrame<V> {
                 message: fields.optional_text("message")?.unwrap_or_default(),
                 retryable: fields.flag("retryable")?,
                 pointer: fields.optional_text("pointer")?,
+                retry_after_ms: fields.optional_integer("retry_after_ms")?,
             }),
             "ledger" => Self::Ledger(LedgerReport::read(&fields)?),
             _ => return unknown(name),
@@ -399,6 +403,7 @@ impl<V: Value> ServerFrame<V> {
                 body.text("message", &failed.message);
                 body.flag("retryable", failed.retryable);
                 body.optional_text("pointer", failed.pointer.as_deref());
+                body.optional_integer("retry_after_ms", failed.retry_after_ms);
             }),
             Self::Ledger(report) => frame.object("ledger", |body| report.write(body)),
         }

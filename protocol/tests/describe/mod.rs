@@ -138,6 +138,7 @@ pub(crate) fn server<V: Value>(frame: &ServerFrame<V>) -> Json {
             "message": failed.message,
             "retryable": failed.retryable,
             "pointer": failed.pointer,
+            "retry_after_ms": failed.retry_after_ms,
         }}),
         ServerFrame::Ledger(report) => json!({"ledger": ledger(report)}),
     }
