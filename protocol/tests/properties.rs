@@ -243,8 +243,8 @@ fn reason() -> impl Strategy<Value = MovedReason> {
 fn failed() -> impl Strategy<Value = Failed> {
     let code = prop_oneof![prop::sample::select(ErrorCode::ALL).prop_map(|code| code.name().to_owned()), text()];
     let about = (prop::option::of(any::<u32>()), prop::option::of(any::<u32>()), optional_text());
-    (about, code, text(), any::<bool>(), prop::option::of(0..=1u64 << 53))
-        .prop_map(|((id, subscription, pointer), code, message, retryable, retry_after_ms)| Failed {
+    (about, code, text(), any::<bool>(), prop::option::of(0..=1u64 << 53)).prop_map(
+        |((id, subscription, pointer), code, message, retryable, retry_after_ms)| Failed {
             id,
             subscription,
             code,
@@ -252,7 +252,8 @@ fn failed() -> impl Strategy<Value = Failed> {
             retryable,
             pointer,
             retry_after_ms,
-        })
+        },
+    )
 }
 
 fn ledger() -> impl Strategy<Value = LedgerReport> {
