@@ -70,7 +70,15 @@ impl Format {
 pub fn failed(code: CloseCode) -> Failed {
     let retryable = !code::is_terminal(code.code);
     let message = format!("the session was ended by the bridge: {}", code.reason);
-    Failed { id: None, subscription: None, code: code.reason.to_owned(), message, retryable, pointer: None, retry_after_ms: None }
+    Failed {
+        id: None,
+        subscription: None,
+        code: code.reason.to_owned(),
+        message,
+        retryable,
+        pointer: None,
+        retry_after_ms: None,
+    }
 }
 
 /// A frame as a reader of one topic is told of it.
