@@ -6,7 +6,9 @@ mod round;
 mod tail;
 mod topics;
 
-pub use decode::{Format, JsonFormat, Outcome as Decoded, Reason, TenantSource, TopicSpec, decode};
+pub use decode::{
+    Format, JsonFormat, Outcome as Decoded, Pointer, Reason, TenantSource, TopicSpec, TypeSource, decode,
+};
 pub use round::{Detail, Entry, Round, name_hash};
 pub use tail::{Feed, FeedHandle, FeedMessage};
 pub use topics::{PublishForm, TopicTable};

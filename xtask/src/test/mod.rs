@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::tools::{self, Tools};
+pub(crate) use steps::counted;
 use steps::{STEPS, Step};
-use tally::Tally;
+pub(crate) use tally::Tally;
 
 /// Which tests.
 #[derive(Args)]

@@ -6,11 +6,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::Tally;
 use crate::process;
 use crate::tools::{Tool, Tools, find};
-use crate::{assets, tidy, workspace};
+use crate::{assets, fuzz, tidy, workspace};
 
 /// One step of the run.
 pub(super) struct Step {
@@ -61,6 +62,7 @@ pub(super) const STEPS: &[Step] = &[
         tools: &[Tool::Compiler],
         run: rustdoc,
     },
+    Step { name: "fuzz", about: "every fuzz target for a while", quick: false, tools: &[Tool::Compiler], run: fuzzing },
     Step {
         name: "client",
         about: "the packed npm package in Chromium: a plain page, a bundler, its types",
@@ -123,6 +125,7 @@ fn clippy(_: &Tools) -> anyhow::Result<Tally> {
         "-D",
         "warnings",
     ]))?;
+    tally += check(clippy().args(["--package", "tidegate-fuzz", "--", "-D", "warnings"]))?;
     Ok(tally)
 }
 
@@ -130,6 +133,12 @@ fn rustdoc(_: &Tools) -> anyhow::Result<Tally> {
     let mut command = process::cargo();
     command.args(["doc", "--locked", "--no-deps", "--document-private-items"]);
     check(command.env("RUSTDOCFLAGS", "-D warnings --allow rustdoc::private_intra_doc_links"))
+}
+
+/// A minute each where every change is judged, and seconds where somebody waits: `cargo xtask soak` does it for long.
+fn fuzzing(_: &Tools) -> anyhow::Result<Tally> {
+    let judged = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+    fuzz::run(Duration::from_secs(if judged { 60 } else { 5 }), &[])
 }
 
 fn client(tools: &Tools) -> anyhow::Result<Tally> {
@@ -245,7 +254,7 @@ fn check(command: &mut Command) -> anyhow::Result<Tally> {
 }
 
 /// A test runner, whose own counts are taken.
-fn counted(command: &mut Command) -> anyhow::Result<Tally> {
+pub(crate) fn counted(command: &mut Command) -> anyhow::Result<Tally> {
     println!("$ {}", process::shown(command));
     let (status, output) = process::watch(command)?;
     Ok(Tally::of(&output, status.success()))

@@ -5,20 +5,20 @@ use std::ops::AddAssign;
 
 /// Tests that passed and failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) passed: u64,
-    pub(super) failed: u64,
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
 }
 
 impl Tally {
     /// A check that passed.
-    pub(super) const PASSED: Self = Self { passed: 1, failed: 0 };
+    pub(crate) const PASSED: Self = Self { passed: 1, failed: 0 };
     /// A check that failed.
-    pub(super) const FAILED: Self = Self { passed: 0, failed: 1 };
+    pub(crate) const FAILED: Self = Self { passed: 0, failed: 1 };
 
     /// What a runner printed, held against how it ended: one that failed without a failed test to show for it
     /// (it did not compile, it crashed) counts as one failure, and so does one that ran nothing.
-    pub(super) fn of(output: &str, success: bool) -> Self {
+    pub(crate) fn of(output: &str, success: bool) -> Self {
         let mut tally = Self::default();
         for line in output.lines() {
             tally += summary(line).unwrap_or_default();
