@@ -33,6 +33,7 @@ impl Shard {
             self.due(key);
         }
         self.lose_patience();
+        self.requests.forget(moment.now);
         self.hungry.extend(std::mem::take(&mut self.retry));
         let idle = |(key, topic): (TopicKey, &mut super::index::Topic)| {
             let over = topic.subscriptions == 0 && topic.idle_since.is_some_and(|since| moment.now - since > LINGER);

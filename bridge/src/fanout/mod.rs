@@ -2,7 +2,8 @@
 //!
 //! [`Shard`] is a pure machine: `(state, input, now) → effects`, and bytes in the sessions' outboxes. It never
 //! waits, and knows neither sockets nor logs; [`crate::app`] wires it to them. One idea a file:
-//! `live` (rounds to views), `behind` (feeding one subscription alone), `subscribe`, `publish`, `report`,
+//! `live` (rounds to views), `behind` (feeding one subscription alone), `subscribe`, `publishing` (what becomes of an
+//! event that is offered) for sessions (`publish`) and requests (`requests`),
 //! `clock` (heartbeats, expiry, idle topics), `observe` (`$ledger`).
 
 mod behind;
@@ -11,6 +12,8 @@ mod index;
 mod live;
 mod observe;
 mod publish;
+mod publishing;
+mod requests;
 mod revoke;
 mod shard;
 mod subscribe;
@@ -36,12 +39,17 @@ use crate::feed::{PublishForm, Round};
 use crate::ledger::NodeSnapshot;
 use crate::session::{Format, Outbox};
 
+pub use publishing::{Offering, Publisher, Receipt};
+pub use requests::{Outcomes, Request};
 pub use shard::Shard;
 pub use view::{TypeFilter, ViewKey, ViewRef};
 
 new_key_type! {
     /// Names a session of one shard.
     pub struct SessionKey;
+
+    /// Names a request to publish, until it is answered.
+    pub struct Ticket;
 }
 
 /// A shard's configuration.
@@ -151,6 +159,8 @@ pub enum Effect {
     Read(HistoryKey),
     /// Find out where a time lies, answered by [`Input::OffsetsAt`].
     FindTime(SessionKey, u32, Arc<str>, i64),
+    /// What became of the events of a request: its answer.
+    Published(Ticket, Outcomes),
     /// Append a record, answered by [`Input::Appended`].
     Append(PublishKey, NewRecord),
     /// Verify a token, answered by [`Input::Verified`].
@@ -196,16 +206,29 @@ pub struct HistoryKey {
 /// A publish that the log has not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishKey {
-    /// Whose.
-    pub session: SessionKey,
-    /// The frame's id.
-    pub request: u32,
-    /// The event's id.
-    pub event_id: String,
-    /// Its correlation id.
-    pub correlation_id: String,
-    /// Whether the publisher is shown the position.
-    pub raw: bool,
+    /// Who is to be told.
+    pub origin: Origin,
+    /// What it is told.
+    pub receipt: Receipt,
+}
+
+/// Where a publish came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A session's frame.
+    Session {
+        /// Whose.
+        session: SessionKey,
+        /// The frame's id.
+        request: u32,
+    },
+    /// One event of a request.
+    Request {
+        /// Which request.
+        ticket: Ticket,
+        /// Which of its events.
+        item: usize,
+    },
 }
 
 /// A moment: what the clock says and what chance draws, both passed in.
@@ -217,4 +240,14 @@ pub struct Moment {
     pub random: f64,
     /// Random bytes for a new id.
     pub entropy: [u8; 10],
+}
+
+impl Moment {
+    /// The same moment for the nth of many that come at once: no two of them draw the same id.
+    fn nth(mut self, n: usize) -> Self {
+        if let Some(last) = self.entropy.last_chunk_mut::<4>() {
+            *last = u32::from_be_bytes(*last).wrapping_add(n as u32).to_be_bytes();
+        }
+        self
+    }
 }

@@ -14,13 +14,15 @@ use tidegate_protocol::ledger::Sessions;
 use tidegate_protocol::timestamp::Millis;
 
 use super::index::Topics;
+use super::publishing::Publisher;
+use super::requests::Requests;
 use super::view::{View, ViewKey, ViewRef};
 use super::window::Window;
 use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
 use crate::cursor::Sealer;
 use crate::ledger::{Counts, ShardSnapshot};
 use crate::session::{Format, Session, SubscriptionState, failed};
-use tidegate_gate::{Principal, PublishLimit, Scope};
+use tidegate_gate::{Principal, Scope};
 
 /// Sessions of one thread, and all that is done for them.
 pub struct Shard {
@@ -40,6 +42,7 @@ pub struct Shard {
     pub(super) hungry: VecDeque<(SessionKey, u32)>,
     /// The same, for whom there is nothing to do before the next tick.
     pub(super) retry: Vec<(SessionKey, u32)>,
+    pub(super) requests: Requests,
     pub(super) log_available: bool,
     pub(super) effects: Vec<Effect>,
     next_view: u32,
@@ -65,6 +68,7 @@ impl Shard {
             deadlines: BTreeSet::new(),
             hungry: VecDeque::new(),
             retry: Vec::new(),
+            requests: Requests::default(),
             log_available: true,
             effects: Vec::new(),
             moment: Moment { now: 0, random: 0.0, entropy: [0; 10] },
@@ -98,8 +102,7 @@ impl Shard {
             subscriptions: Vec::new(),
             ledgers: Vec::new(),
             next_subscription: 0,
-            publish_limit: PublishLimit::new(options.publish_events, options.publish_bytes, moment.now),
-            publishing: 0,
+            publisher: Publisher::new(options, moment.now),
             pinged: None,
             next_ping,
             left_by_ping: 0,
@@ -139,7 +142,7 @@ impl Shard {
             Input::Round(round) => self.round(round),
             Input::History(key, outcome) => self.history(&key, outcome),
             Input::OffsetsAt(session, subscription, outcome) => self.time_found(session, subscription, outcome),
-            Input::Appended(key, outcome) => self.appended(&key, outcome),
+            Input::Appended(key, outcome) => self.appended(key, outcome),
             Input::Verified(session, request, outcome) => self.verified(session, request, outcome),
             Input::Revoked(revocation) => self.revoke(&revocation),
             Input::LogAvailable(available) => self.log_state(available),

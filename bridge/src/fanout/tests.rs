@@ -8,6 +8,7 @@ mod model;
 mod properties;
 mod publishing;
 mod reports;
+mod requests;
 mod revoke;
 mod shard;
 mod streams;

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidegate_gate::{Observe, Principal, PublishLimit};
+use tidegate_gate::{Observe, Principal};
 use tidegate_log::Offsets;
 use tidegate_protocol::ledger::Column;
 use tidegate_protocol::timestamp::Millis;
 
 use super::{BatchRows, Format, InFlight, Outbox};
-use crate::fanout::{ViewKey, ViewRef};
+use crate::fanout::{Publisher, ViewKey, ViewRef};
 use crate::feed::Round;
 
 /// An authenticated connection.
@@ -42,9 +42,7 @@ pub struct Session {
     /// The next subscription's id.
     pub next_subscription: u32,
     /// What it may publish.
-    pub publish_limit: PublishLimit,
-    /// Publishes that the log has not answered.
-    pub publishing: u32,
+    pub publisher: Publisher,
     /// A ping that is not answered was sent then.
     pub pinged: Option<Millis>,
     /// When the next ping is due.

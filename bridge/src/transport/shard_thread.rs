@@ -372,7 +372,7 @@ impl Local {
                 }
                 self.forget(key);
             }
-            Effect::Accepted(_) | Effect::Refused(..) => {}
+            Effect::Accepted(_) | Effect::Refused(..) | Effect::Published(..) => {}
             Effect::Follow(physical) => self.feed.follow(self.index, physical),
             Effect::Unfollow(topic) => self.feed.unfollow(self.index, topic),
             Effect::Read(key) => {

@@ -11,7 +11,7 @@ use tidegate_protocol::json::Raw;
 
 use super::client::{Wire, take_frames};
 use super::fixture::{NOW, options, principal, rules, sealer};
-use crate::fanout::{Effect, Input, Moment, Newcomer, Options, SessionKey, Shard};
+use crate::fanout::{Effect, Input, Moment, Newcomer, Options, Request, SessionKey, Shard, Ticket};
 use crate::feed::Round;
 use crate::session::{Format, Outbox};
 
@@ -105,6 +105,12 @@ impl Bench {
     pub fn input(&mut self, input: Input) {
         self.shard.handle(self.moment(), input);
         self.take_effects();
+    }
+
+    pub fn request(&mut self, request: Request) -> Ticket {
+        let ticket = self.shard.request(self.moment(), request);
+        self.take_effects();
+        ticket
     }
 
     pub fn frame(&mut self, key: SessionKey, frame: ClientFrame) {

@@ -126,7 +126,8 @@ impl World {
                     node.fed.remove(&name);
                 }
                 effect @ (Effect::Read(_) | Effect::FindTime(..)) => node.asked.push(effect),
-                Effect::Append(..) | Effect::Verify(..) | Effect::Accepted(..) | Effect::Refused(..) => {
+                Effect::Append(..) | Effect::Verify(..) | Effect::Published(..) => panic!("nobody publishes here"),
+                Effect::Accepted(..) | Effect::Refused(..) => {
                     panic!("nobody publishes here")
                 }
             }
