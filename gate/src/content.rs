@@ -38,6 +38,18 @@ pub enum Extracted<'a> {
     Ambiguous,
 }
 
+impl Extracted<'_> {
+    /// The same, borrowed from nothing.
+    pub fn into_owned(self) -> Extracted<'static> {
+        match self {
+            Self::Text(text) => Extracted::Text(Cow::Owned(text.into_owned())),
+            Self::Other => Extracted::Other,
+            Self::Missing => Extracted::Missing,
+            Self::Ambiguous => Extracted::Ambiguous,
+        }
+    }
+}
+
 /// One header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header<'a> {
@@ -131,6 +143,19 @@ impl Path {
         match &*self.0 {
             Place::Header(name) => Some(name),
             Place::Event(_) | Place::Key => None,
+        }
+    }
+
+    /// Whether this is the key.
+    pub fn is_key(&self) -> bool {
+        *self.0 == Place::Key
+    }
+
+    /// The names of the members from the outermost in, if this lies in the event.
+    pub fn members(&self) -> Option<&[Box<str>]> {
+        match &*self.0 {
+            Place::Event(names) => Some(names),
+            Place::Key | Place::Header(_) => None,
         }
     }
 }
@@ -291,7 +316,7 @@ impl fmt::Debug for Content<'_> {
     }
 }
 
-fn repeats(members: &[Member<'_>]) -> bool {
+pub(crate) fn repeats(members: &[Member<'_>]) -> bool {
     // Objects have a dozen members; only a wide one is worth a set.
     if members.len() <= 32 {
         return (1..members.len()).any(|at| members[..at].iter().any(|member| member.name == members[at].name));

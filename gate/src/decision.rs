@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::condition::Condition;
 use crate::content::{Content, Extracted, Path};
 use crate::rule::{IndexPlan, Rule};
 
@@ -103,6 +104,16 @@ impl Access {
     /// How the events that it may let through can be found among its tenant's.
     pub fn index(&self) -> IndexPlan {
         self.granted.rule.index()
+    }
+
+    /// The conditions that could not be decided about for an event that was withheld as [`Withheld::Failed`].
+    pub fn undecided<'a>(&'a self, event: &impl Facts) -> impl Iterator<Item = &'a Arc<Condition>> {
+        self.granted.rule.undecided(event)
+    }
+
+    /// Whether the same conditions decide as for another one, with whatever claims.
+    pub fn has_conditions_of(&self, other: &Self) -> bool {
+        self.granted.rule.is_like(&other.granted.rule)
     }
 
     /// Whether it depends on what events say.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_protocol::ids;
 
 /// Types that one subscription may name.
-pub const MAX_TYPES: usize = 64;
+pub const MAX_TYPES: usize = 128;
 
 /// Keys that one subscription may name.
 pub const MAX_KEYS: usize = 64;
@@ -27,19 +27,36 @@ pub enum TypePattern {
 /// A filter that can not be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadFilter {
-    /// No type and no prefix of types.
-    #[error("{0:?} is no event type (order.created) and no prefix of types (order.*)")]
-    Type(String),
+    /// No type and no prefix of types: its place in the list, and the beginning of what stands there.
+    #[error("{1:?} is no event type (order.created) and no prefix of types (order.*)")]
+    Type(usize, String),
     /// Too many types.
     #[error("names more than {MAX_TYPES} types")]
     Types,
     /// Too many keys.
     #[error("names more than {MAX_KEYS} keys")]
     Keys,
-    /// A key that is too long.
-    #[error("a key has more than {MAX_KEY_BYTES} bytes")]
-    Key,
+    /// A key that is too long: its place in the list.
+    #[error("has more than {MAX_KEY_BYTES} bytes")]
+    Key(usize),
 }
+
+impl BadFilter {
+    /// Where it is wrong: `/types/3`.
+    pub fn pointer(&self) -> String {
+        match self {
+            Self::Type(at, _) => format!("/types/{at}"),
+            Self::Types => format!("/types/{MAX_TYPES}"),
+            Self::Keys => format!("/keys/{MAX_KEYS}"),
+            Self::Key(at) => format!("/keys/{at}"),
+        }
+    }
+}
+
+/// Text that is no type and no prefix of types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is no event type (order.created) and no prefix of types (order.*)")]
+pub struct BadPattern;
 
 /// What a subscription wants of a topic. Equal filters want the same, in whatever order they were written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -66,14 +83,14 @@ impl TypePattern {
 }
 
 impl FromStr for TypePattern {
-    type Err = BadFilter;
+    type Err = BadPattern;
 
-    fn from_str(text: &str) -> Result<Self, BadFilter> {
+    fn from_str(text: &str) -> Result<Self, BadPattern> {
         match text.strip_suffix(".*") {
             // The words before the dot are formed as a topic's are: one or more.
             Some(words) if ids::is_topic(words) => Ok(Self::Prefix(text[..text.len() - 1].into())),
             None if ids::is_event_type(text) => Ok(Self::Exact(text.into())),
-            _ => Err(BadFilter::Type(text.chars().take(64).collect())),
+            _ => Err(BadPattern),
         }
     }
 }
@@ -96,9 +113,13 @@ impl Filter {
         if keys.len() > MAX_KEYS {
             return Err(BadFilter::Keys);
         }
-        let patterns = types.iter().map(|text| text.as_ref().parse()).collect::<Result<Vec<TypePattern>, _>>()?;
-        if keys.iter().any(|key| key.as_ref().len() > MAX_KEY_BYTES) {
-            return Err(BadFilter::Key);
+        let pattern = |(at, text): (usize, &T)| {
+            let text = text.as_ref();
+            text.parse().map_err(|BadPattern| BadFilter::Type(at, text.chars().take(64).collect()))
+        };
+        let patterns = types.iter().enumerate().map(pattern).collect::<Result<Vec<TypePattern>, _>>()?;
+        if let Some(at) = keys.iter().position(|key| key.as_ref().len() > MAX_KEY_BYTES) {
+            return Err(BadFilter::Key(at));
         }
         let mut keys: Vec<Box<str>> = keys.iter().map(|key| key.as_ref().into()).collect();
         keys.sort_unstable();
@@ -191,6 +212,14 @@ mod tests {
     fn limited_in_number_and_length() {
         assert_eq!(Filter::new(&vec!["a.b"; MAX_TYPES + 1], &ALL), Err(BadFilter::Types));
         assert_eq!(Filter::new(&ALL, &vec!["k"; MAX_KEYS + 1]), Err(BadFilter::Keys));
-        assert_eq!(Filter::new(&ALL, &["k".repeat(MAX_KEY_BYTES + 1)]), Err(BadFilter::Key));
+        assert_eq!(Filter::new(&ALL, &["k".repeat(MAX_KEY_BYTES + 1)]), Err(BadFilter::Key(0)));
+    }
+
+    #[test]
+    fn says_where_it_is_wrong() {
+        let pointer = |types: &[&str], keys: &[String]| Filter::new(types, keys).unwrap_err().pointer();
+        assert_eq!(pointer(&["a.b", "a.*", "a", "b"], &[]), "/types/2");
+        assert_eq!(pointer(&[], &[String::new(), "k".repeat(MAX_KEY_BYTES + 1)]), "/keys/1");
+        assert_eq!(pointer(&["a.b"; MAX_TYPES + 1], &[]), format!("/types/{MAX_TYPES}"));
     }
 }

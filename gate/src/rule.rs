@@ -42,8 +42,8 @@ pub struct Reads {
     pub paths: Box<[Path]>,
     /// The headers that conditions read. Sorted.
     pub headers: Box<[Box<str>]>,
-    /// Whether any grant of the topic has a condition at all.
-    pub conditional: bool,
+    /// The conditions themselves, each once: what could not be decided about is counted by them.
+    pub conditions: Box<[Arc<Condition>]>,
 }
 
 impl Rule {
@@ -80,6 +80,25 @@ impl Rule {
         Err(withheld)
     }
 
+    /// The conditions that can not be decided about for this event.
+    pub(crate) fn undecided<'a>(&'a self, event: &impl Facts) -> impl Iterator<Item = &'a Arc<Condition>> {
+        let failed = |bound: &&Bound| matches!(bound.decide(event), Verdict::Failed(_));
+        self.bounds().iter().filter(failed).map(Bound::condition)
+    }
+
+    /// Whether it is made of the same conditions, whatever the claims.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.bounds().iter(), other.bounds().iter());
+        ours.map(Bound::condition).eq(theirs.map(Bound::condition))
+    }
+
+    fn bounds(&self) -> &[Bound] {
+        match self {
+            Self::All => &[],
+            Self::Any(any) => any,
+        }
+    }
+
     pub(crate) fn index(&self) -> IndexPlan {
         let Self::Any(any) = self else { return IndexPlan::All };
         let mut keys = Vec::new();
@@ -93,11 +112,19 @@ impl Rule {
 }
 
 impl Reads {
+    /// Whether any grant of the topic has a condition at all.
+    pub fn is_conditional(&self) -> bool {
+        !self.conditions.is_empty()
+    }
+
     /// Of all conditions that grants put on a topic's readers.
     pub(crate) fn of<'a>(conditions: impl Iterator<Item = &'a Arc<Condition>>) -> Self {
-        let (mut paths, mut headers, mut conditional) = (Vec::new(), Vec::new(), false);
+        let (mut paths, mut headers, mut all) = (Vec::new(), Vec::new(), Vec::<Arc<Condition>>::new());
         for condition in conditions {
-            conditional = true;
+            if all.contains(condition) {
+                continue;
+            }
+            all.push(Arc::clone(condition));
             paths.extend(condition.paths().cloned());
             headers.extend(condition.headers().map(Box::from));
         }
@@ -105,6 +132,6 @@ impl Reads {
         paths.dedup();
         headers.sort_unstable();
         headers.dedup();
-        Self { paths: paths.into(), headers: headers.into(), conditional }
+        Self { paths: paths.into(), headers: headers.into(), conditions: all.into() }
     }
 }

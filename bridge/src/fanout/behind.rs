@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidegate_gate::Withheld;
 use tidegate_log::{Offsets, ReadError};
 use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
 
@@ -177,16 +178,17 @@ impl Shard {
         let Some(topic) = self.topics.get_mut(view.topic) else { return true };
         let physical = Arc::clone(&topic.physical);
         let event = Event::new(&physical, round, entry, self.moment.now);
-        let event_type = round.event_type(entry);
-        if view.types.admits(event_type)
-            && let Ok(permitted) = view.access.admit(&event)
-        {
-            if pending.is_full_for(&event) {
-                return false;
+        if event.is_wanted_by(&view.filter) {
+            match view.access.admit(&event) {
+                Ok(_) if pending.is_full_for(&event) => return false,
+                Ok(permitted) => {
+                    let tenant = topic.tenant(&tenant_name(view.access.scope()));
+                    let (event_type, _) = tenant.event_type(entry.type_hash, round.event_type(entry), &mut self.counts);
+                    pending.push(permitted, event_type.row);
+                }
+                Err(Withheld::Failed) => self.undecided.note(&view.access, &event),
+                Err(_) => {}
             }
-            let tenant = topic.tenant(&tenant_name(view.access.scope()));
-            let row = tenant.event_type(entry.type_hash, event_type, &mut self.counts).row;
-            pending.push(permitted, row);
         }
         position.insert(entry.partition, entry.offset + 1);
         true

@@ -1,12 +1,15 @@
-//! The index: topic → tenant → type → views, so that an event costs what it matches, not what is connected.
+//! The index: topic → tenant → type → views, and beside the types the views that are found by key ([`KeyIndex`]), so that
+//! an event costs what it matches, not what is connected.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use tidegate_gate::Filter;
 use tidegate_log::{Offsets, TopicId, TopicKey};
 
-use super::view::{TypeFilter, ViewRef};
+use super::keyed::KeyIndex;
+use super::view::{ViewKey, ViewRef};
 use crate::feed::name_hash;
 use crate::ledger::{Counts, RowId, RowKey};
 
@@ -38,8 +41,10 @@ pub struct Topic {
 pub struct Tenant {
     name: Arc<str>,
     topic: Arc<str>,
-    views: HashMap<ViewRef, TypeFilter>,
+    /// The views that no key finds events for, and what they want.
+    views: HashMap<ViewRef, Filter>,
     types: HashTable<EventType>,
+    keyed: KeyIndex,
 }
 
 /// One type of one tenant and topic.
@@ -48,7 +53,7 @@ pub struct EventType {
     name: Arc<str>,
     /// Its ledger row for unnamed subscriptions.
     pub row: RowId,
-    /// The views that want it.
+    /// The views that want it, of those that no key finds events for.
     pub views: Vec<ViewRef>,
 }
 
@@ -76,6 +81,7 @@ impl Topic {
             topic: Arc::clone(topic),
             views: HashMap::new(),
             types: HashTable::new(),
+            keyed: KeyIndex::default(),
         };
         self.tenants.entry(hash, |t| t.name == *name, |t| name_hash(&t.name)).or_insert_with(make).into_mut()
     }
@@ -88,25 +94,31 @@ impl Topic {
 
 impl Tenant {
     /// Adds a view.
-    pub fn add(&mut self, view: ViewRef, filter: TypeFilter) {
+    pub fn add(&mut self, view: ViewRef, wants: &ViewKey) {
+        if self.keyed.add(view, wants) {
+            return;
+        }
         for known in &mut self.types {
-            if filter.admits(&known.name) {
+            if wants.filter.wants_type(&known.name) {
                 known.views.push(view);
             }
         }
-        self.views.insert(view, filter);
+        self.views.insert(view, wants.filter.clone());
     }
 
     /// Takes a view out.
-    pub fn remove(&mut self, view: ViewRef) {
+    pub fn remove(&mut self, view: ViewRef, wants: &ViewKey) {
+        if self.keyed.remove(view, wants) {
+            return;
+        }
         self.views.remove(&view);
         for known in &mut self.types {
             known.views.retain(|other| *other != view);
         }
     }
 
-    /// The type, with the views that want it and its ledger row.
-    pub fn event_type(&mut self, hash: u64, name: &str, counts: &mut Counts) -> &EventType {
+    /// The type, with its ledger row and the views that want it; and the views that are found by key.
+    pub fn event_type(&mut self, hash: u64, name: &str, counts: &mut Counts) -> (&EventType, &KeyIndex) {
         if self.types.len() >= MAX_TYPES && self.types.find(hash, |known| &*known.name == name).is_none() {
             // Rows outlive this; only the lookup is made anew.
             self.types.clear();
@@ -119,13 +131,12 @@ impl Tenant {
                 event_type: Arc::clone(&name),
                 consumer: "".into(),
             });
-            let views = self.views.iter().filter(|(_, filter)| filter.admits(&name)).map(|(view, _)| *view).collect();
+            let views =
+                self.views.iter().filter(|(_, filter)| filter.wants_type(&name)).map(|(view, _)| *view).collect();
             EventType { name, row, views }
         };
-        self.types
-            .entry(hash, |known| &*known.name == name, |known| name_hash(&known.name))
-            .or_insert_with(make)
-            .into_mut()
+        let entry = self.types.entry(hash, |known| &*known.name == name, |known| name_hash(&known.name));
+        (entry.or_insert_with(make).into_mut(), &self.keyed)
     }
 }
 

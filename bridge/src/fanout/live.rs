@@ -2,46 +2,51 @@
 
 use std::sync::Arc;
 
-use tidegate_gate::Scope;
+use slotmap::SlotMap;
+use tidegate_gate::{Scope, Withheld};
 use tidegate_log::{Offsets, TopicId, TopicKey};
 use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
 
+use super::keyed::Met;
 use super::shard::Shard;
+use super::undecided::UndecidedList;
 use super::view::{Event, View, ViewKey, ViewRef};
 use super::{Effect, SessionKey};
 use crate::feed::Round;
+use crate::ledger::RowId;
 use crate::session::{Behind, Reading, SubscriptionState};
 
 impl Shard {
     pub(super) fn round(&mut self, round: Arc<Round>) {
         let mut touched: Vec<ViewRef> = Vec::new();
-        let mut wanted: Vec<ViewRef> = Vec::new();
+        let mut full: Vec<ViewRef> = Vec::new();
         // Records come in runs of one topic.
         let mut physical: Option<(TopicKey, Arc<str>)> = None;
         for entry in &round.entries {
             let Some(topic) = self.topics.get_mut(entry.topic) else { continue };
-            let Some(tenant) = topic.find_tenant(entry.tenant_hash, round.tenant(entry)) else { continue };
-            let event_type = tenant.event_type(entry.type_hash, round.event_type(entry), &mut self.counts);
-            if event_type.views.is_empty() {
-                continue;
-            }
-            let row = event_type.row;
-            wanted.clone_from(&event_type.views);
             if physical.as_ref().is_none_or(|(of, _)| *of != entry.topic) {
                 physical = Some((entry.topic, Arc::clone(&topic.physical)));
             }
             let Some((_, physical)) = &physical else { continue };
-            let event = Event::new(physical, &round, entry, self.moment.now);
-            for &view in &wanted {
-                if self.views.get(view).is_some_and(|view| view.pending.is_full_for(&event)) {
-                    self.frame_view(view);
-                }
-                let Some(View { key, pending, .. }) = self.views.get_mut(view) else { continue };
-                let Ok(permitted) = key.access.admit(&event) else { continue };
-                if pending.is_empty() {
-                    touched.push(view);
-                }
-                pending.push(permitted, row);
+            let Some(tenant) = topic.find_tenant(entry.tenant_hash, round.tenant(entry)) else { continue };
+            let (event_type, keyed) = tenant.event_type(entry.type_hash, round.event_type(entry), &mut self.counts);
+            if event_type.views.is_empty() && keyed.is_empty() {
+                continue;
+            }
+            self.offered += 1;
+            let event = &Event::new(physical, &round, entry, self.moment.now);
+            let (views, undecided) = (&mut self.views, &mut self.undecided);
+            let (row, number) = (event_type.row, self.offered);
+            let mut offer = Offer { views, undecided, touched: &mut touched, full: &mut full, event, row };
+            event_type.views.iter().for_each(|&view| offer.to(view));
+            keyed.meet(&round, entry, |met| match met {
+                Met::Views(views) => views.iter().for_each(|&view| offer.by_key(view, number)),
+                Met::Undecidable(access) => offer.undecided.note(access, event),
+            });
+            for view in full.split_off(0) {
+                self.frame_view(view);
+                let (views, undecided) = (&mut self.views, &mut self.undecided);
+                Offer { views, undecided, touched: &mut touched, full: &mut full, event, row }.to(view);
             }
         }
         for &view in &touched {
@@ -136,7 +141,7 @@ impl Shard {
     /// Where the members of a live view stand: at the end of the last round, and in the round being handled as far as
     /// the view's batches came.
     pub(super) fn live_position(
-        views: &slotmap::SlotMap<ViewRef, View>,
+        views: &SlotMap<ViewRef, View>,
         topics: &super::index::Topics,
         view: ViewRef,
     ) -> Offsets {
@@ -156,7 +161,7 @@ impl Shard {
                 let id = self.view_id();
                 self.views[view].id = id;
                 if let Some(topic) = self.topics.get_mut(key.topic) {
-                    topic.tenant(&tenant_name(key.access.scope())).add(view, key.types.clone());
+                    topic.tenant(&tenant_name(key.access.scope())).add(view, &key);
                 }
                 self.view_of.insert(key, view);
                 view
@@ -176,7 +181,7 @@ impl Shard {
         if view.members.is_empty() {
             let Some(view) = self.views.remove(view_ref) else { return };
             if let Some(topic) = self.topics.get_mut(view.key.topic) {
-                topic.tenant(&tenant_name(view.key.access.scope())).remove(view_ref);
+                topic.tenant(&tenant_name(view.key.access.scope())).remove(view_ref, &view.key);
             }
             self.view_of.remove(&view.key);
         }
@@ -245,6 +250,45 @@ impl Shard {
         for (session, subscription, at) in moved {
             let moved = Moved { subscription, at, recovered: false, reason: MovedReason::LogChanged, gap: None };
             self.say(session, &ServerFrame::Moved(moved));
+        }
+    }
+}
+
+/// One event, offered to views.
+struct Offer<'a, 'e> {
+    views: &'a mut SlotMap<ViewRef, View>,
+    undecided: &'a mut UndecidedList,
+    /// The views whose batch it began.
+    touched: &'a mut Vec<ViewRef>,
+    /// The views that have no room for it before their batch is framed.
+    full: &'a mut Vec<ViewRef>,
+    event: &'a Event<'e>,
+    row: RowId,
+}
+
+impl Offer<'_, '_> {
+    /// To a view that wants its type.
+    fn to(&mut self, view_ref: ViewRef) {
+        if let Some(view) = self.views.get_mut(view_ref) {
+            match view.key.access.admit(self.event) {
+                Ok(_) if view.pending.is_full_for(self.event) => self.full.push(view_ref),
+                Ok(permitted) => {
+                    if view.pending.is_empty() {
+                        self.touched.push(view_ref);
+                    }
+                    view.pending.push(permitted, self.row);
+                }
+                Err(Withheld::Failed) => self.undecided.note(&view.key.access, self.event),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// To a view that was found by key, once, as the event of this number.
+    fn by_key(&mut self, view_ref: ViewRef, number: u64) {
+        let Some(view) = self.views.get_mut(view_ref) else { return };
+        if std::mem::replace(&mut view.offered, number) != number && self.event.is_wanted_by(&view.key.filter) {
+            self.to(view_ref);
         }
     }
 }

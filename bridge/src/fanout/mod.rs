@@ -9,6 +9,7 @@
 mod behind;
 mod clock;
 mod index;
+mod keyed;
 mod live;
 mod observe;
 mod publish;
@@ -17,6 +18,7 @@ mod requests;
 mod revoke;
 mod shard;
 mod subscribe;
+mod undecided;
 mod view;
 mod window;
 
@@ -42,7 +44,8 @@ use crate::session::{Format, Outbox};
 pub use publishing::{Offering, Publisher, Receipt};
 pub use requests::{Outcomes, Request};
 pub use shard::Shard;
-pub use view::{TypeFilter, ViewKey, ViewRef};
+pub use undecided::Undecided;
+pub use view::{ViewKey, ViewRef};
 
 new_key_type! {
     /// Names a session of one shard.
@@ -165,6 +168,8 @@ pub enum Effect {
     Append(PublishKey, NewRecord),
     /// Verify a token, answered by [`Input::Verified`].
     Verify(SessionKey, u32, String),
+    /// Tell of events that a condition could not be decided about.
+    Undecided(Undecided),
     /// Write the session's outbox to its socket.
     Flush(SessionKey),
     /// A reader of one topic was granted what it asked for: an answer can begin.

@@ -16,6 +16,7 @@ use tidegate_protocol::timestamp::Millis;
 use super::index::Topics;
 use super::publishing::Publisher;
 use super::requests::Requests;
+use super::undecided::UndecidedList;
 use super::view::{View, ViewKey, ViewRef};
 use super::window::Window;
 use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
@@ -45,6 +46,9 @@ pub struct Shard {
     pub(super) requests: Requests,
     pub(super) log_available: bool,
     pub(super) effects: Vec<Effect>,
+    pub(super) undecided: UndecidedList,
+    /// Events that were offered to views.
+    pub(super) offered: u64,
     next_view: u32,
     pub(super) moment: Moment,
 }
@@ -71,6 +75,8 @@ impl Shard {
             requests: Requests::default(),
             log_available: true,
             effects: Vec::new(),
+            undecided: UndecidedList::default(),
+            offered: 0,
             moment: Moment { now: 0, random: 0.0, entropy: [0; 10] },
         }
     }
@@ -164,6 +170,7 @@ impl Shard {
 
     /// What is to be done now.
     pub fn take_effects(&mut self) -> Vec<Effect> {
+        self.effects.extend(self.undecided.take().map(Effect::Undecided));
         std::mem::take(&mut self.effects)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_gate::{Access, Action, Principal, TokenError};
+use tidegate_gate::{Access, Action, Filter, Principal, TokenError};
 use tidegate_log::{LogError, Offsets, TopicId, TopicKey};
 use tidegate_protocol::code::{self, ErrorCode};
 use tidegate_protocol::frame::{
@@ -13,7 +13,7 @@ use tidegate_protocol::timestamp::Millis;
 use super::index::Topic;
 use super::live::tenant_name;
 use super::shard::Shard;
-use super::view::{TypeFilter, ViewKey};
+use super::view::ViewKey;
 use super::{Effect, SessionKey};
 use crate::session::{Behind, LedgerSubscription, Reading, Session, Subscription, SubscriptionState};
 
@@ -25,9 +25,6 @@ const PATIENCE: Millis = 10_000;
 
 /// Most cursors that a subscription may begin with: a full one and the deltas since.
 const MAX_CURSORS: usize = 129;
-
-/// Most event types that a subscription may name.
-const MAX_TYPES: usize = 128;
 
 /// A topic that the feed was asked to follow and has not answered for. It is asked once, also when everyone has lost
 /// patience meanwhile: so its answer is never an older one.
@@ -43,7 +40,7 @@ struct Waiting {
     session: SessionKey,
     request: u32,
     access: Access,
-    types: TypeFilter,
+    filter: Filter,
     from: From,
     since: Millis,
 }
@@ -57,7 +54,7 @@ impl Shard {
     }
 
     fn begin_subscription(&mut self, key: SessionKey, subscribe: Subscribe) -> Result<(), Failed> {
-        let Subscribe { id: request, topic, types, keys: _, consumer, from, group_by } = subscribe;
+        let Subscribe { id: request, topic, types, keys, consumer, from, group_by } = subscribe;
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         if consumer.is_some() {
             return Err(Failed::new(ErrorCode::Unsupported, "named consumers are not served by this bridge yet"));
@@ -83,12 +80,13 @@ impl Shard {
         {
             return Err(Failed::new(ErrorCode::Denied, "to begin at the earliest or at a time needs the grant replay"));
         }
-        let too_many = |what| Failed::new(ErrorCode::MalformedFrame, format!("/subscribe/{what}: names too many"));
-        if types.len() > MAX_TYPES {
-            return Err(too_many("types"));
-        }
+        let malformed = |pointer: String, what: String| Failed {
+            pointer: Some(format!("/subscribe{pointer}")),
+            ..Failed::new(ErrorCode::MalformedFrame, format!("/subscribe{pointer}: {what}"))
+        };
+        let filter = Filter::new(&types, &keys).map_err(|bad| malformed(bad.pointer(), bad.to_string()))?;
         if matches!(&from, From::Cursor(tokens) if tokens.len() > MAX_CURSORS) {
-            return Err(too_many("from/cursor"));
+            return Err(malformed("/from/cursor".into(), format!("names more than {MAX_CURSORS} cursors")));
         }
         let physical = Arc::clone(access.physical());
         let known = session.subscriptions.iter().any(|s| s.wants.access == access);
@@ -96,7 +94,7 @@ impl Shard {
             return Err(Failed::new(ErrorCode::AlreadySubscribed, "one subscription a topic; let components share it"));
         }
         let since = self.moment.now;
-        let waiting = Waiting { session: key, request, access, types: TypeFilter::new(types), from, since };
+        let waiting = Waiting { session: key, request, access, filter, from, since };
         match self.topics.key(&physical) {
             Some(topic) => self.admit(topic, waiting),
             None => {
@@ -128,7 +126,7 @@ impl Shard {
 
     /// A subscription to a topic that is known.
     fn admit(&mut self, topic: TopicKey, waiting: Waiting) {
-        let Waiting { session: key, request, access, types, from, .. } = waiting;
+        let Waiting { session: key, request, access, filter, from, .. } = waiting;
         let Some(session) = self.sessions.get_mut(key) else { return };
         // The token may have been renewed meanwhile.
         if self.rules.policy.subscribe(&session.principal, access.topic()).as_ref() != Ok(&access) {
@@ -136,7 +134,7 @@ impl Shard {
             return self.refuse(key, failed.answering(request));
         }
         let id = session.subscription_id();
-        let wants = ViewKey { topic, access, types, format: session.format };
+        let wants = ViewKey { topic, access, filter, format: session.format };
         let state = SubscriptionState::Opening(from.clone(), self.moment.now);
         session.subscriptions.push(Subscription { id, request, wants, state, told: 0 });
         if let Some(topic) = self.topics.get_mut(topic) {

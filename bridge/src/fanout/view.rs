@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use slotmap::new_key_type;
-use tidegate_gate::{Access, Content, Facts, Permitted};
+use tidegate_gate::{Access, Content, Extracted, Facts, Filter, Path, Permitted};
 use tidegate_log::{Offsets, TopicKey};
 use tidegate_protocol::frame::BatchWriter;
 use tidegate_protocol::timestamp::Millis;
@@ -29,24 +29,6 @@ new_key_type! {
     pub struct ViewRef;
 }
 
-/// The event types that a subscription wants; all, when it names none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct TypeFilter(Option<Rc<[String]>>);
-
-impl TypeFilter {
-    /// A filter of these types, in whatever order and however often each is named.
-    pub fn new(mut types: Vec<String>) -> Self {
-        types.sort_unstable();
-        types.dedup();
-        Self((!types.is_empty()).then(|| types.into()))
-    }
-
-    /// Whether an event of this type is wanted.
-    pub fn admits(&self, event_type: &str) -> bool {
-        self.0.as_ref().is_none_or(|types| types.binary_search_by(|known| known.as_str().cmp(event_type)).is_ok())
-    }
-}
-
 /// What makes two subscriptions share a view.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ViewKey {
@@ -55,7 +37,7 @@ pub struct ViewKey {
     /// What the gate granted.
     pub access: Access,
     /// What the subscriber wants of it.
-    pub types: TypeFilter,
+    pub filter: Filter,
     /// How its members are spoken to.
     pub format: Format,
 }
@@ -75,13 +57,15 @@ pub struct View {
     pub pending: Pending,
     /// How far the batches of the round that is being handled came.
     pub round_reached: Offsets,
+    /// The last event that was offered to it by key, by its number in this shard: it may lie under several keys.
+    pub offered: u64,
 }
 
 impl View {
     /// A view without members.
     pub fn new(id: u32, key: ViewKey) -> Self {
-        let pending = Pending::new(key.format);
-        Self { id, key, seq: 0, members: Vec::new(), pending, round_reached: Offsets::new() }
+        let (members, pending, round_reached) = (Vec::new(), Pending::new(key.format), Offsets::new());
+        Self { id, key, seq: 0, members, pending, round_reached, offered: 0 }
     }
 }
 
@@ -104,6 +88,11 @@ impl<'a> Event<'a> {
     pub fn new(physical: &'a str, round: &'a Round, entry: &'a Entry, now: Millis) -> Self {
         Self { physical, round, entry, now, content: OnceCell::new() }
     }
+
+    /// Whether a subscriber asks for it.
+    pub fn is_wanted_by(&self, filter: &Filter) -> bool {
+        filter.wants_type(self.round.event_type(self.entry)) && filter.wants_key(self.round.key(self.entry))
+    }
 }
 
 impl Facts for Event<'_> {
@@ -115,10 +104,14 @@ impl Facts for Event<'_> {
         self.round.tenant(self.entry)
     }
 
+    fn extracted(&self, path: &Path) -> Option<Extracted<'_>> {
+        self.round.extracted(self.entry, path)
+    }
+
     fn content(&self) -> Option<&Content<'_>> {
         let make = || {
-            let detail = self.round.detail(self.entry)?;
-            Some(Content::new(self.round.event(self.entry), detail.key.as_deref(), detail, self.now))
+            let headers = self.round.headers(self.entry)?;
+            Some(Content::new(self.round.event(self.entry), self.round.key(self.entry), headers, self.now))
         };
         self.content.get_or_init(make).as_ref()
     }

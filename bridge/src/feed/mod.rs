@@ -9,6 +9,6 @@ mod topics;
 pub use decode::{
     Format, JsonFormat, Outcome as Decoded, Pointer, Reason, TenantSource, TopicSpec, TypeSource, decode,
 };
-pub use round::{Detail, Entry, Round, name_hash};
+pub use round::{Entry, Looked, Round, name_hash};
 pub use tail::{Feed, FeedHandle, FeedMessage};
 pub use topics::{PublishForm, TopicTable};

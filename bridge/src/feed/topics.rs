@@ -58,7 +58,7 @@ impl TopicTable {
             tenant: tenant_source(topic),
             tenant_key: topic.key == KeyForm::TenantKey,
             format: format(topic),
-            reads: self.policy.reads(&topic.name).filter(|reads| reads.conditional).cloned(),
+            reads: self.policy.reads(&topic.name).filter(|reads| reads.is_conditional()).cloned(),
             max_event: self.max_event,
         })
     }

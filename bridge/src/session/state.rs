@@ -66,7 +66,7 @@ pub struct Subscription {
     pub id: u32,
     /// The id of the frame that asked for it.
     pub request: u32,
-    /// What makes it share a view: topic, access and types.
+    /// What makes it share a view: topic, access and filter.
     pub wants: ViewKey,
     /// How it is fed.
     pub state: SubscriptionState,

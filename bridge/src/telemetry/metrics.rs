@@ -44,6 +44,7 @@ struct ByTopicAndKind {
 #[derive(Debug, Default)]
 pub struct Metrics {
     quarantined: Family<ByReason, Counter>,
+    withheld: Family<ByReason, Counter>,
     connections: Gauge,
     refused: Family<ByOutcome, Counter>,
     handshakes: Family<ByOutcome, Counter>,
@@ -61,6 +62,11 @@ impl Metrics {
     /// A record was quarantined.
     pub fn quarantined(&self, topic: &str, reason: &'static str) {
         self.quarantined.get_or_create(&ByReason { topic: topic.to_owned(), reason }).inc();
+    }
+
+    /// Events were withheld, for a reason other than that they are somebody else's.
+    pub fn withheld(&self, topic: &str, reason: &'static str, events: u64) {
+        self.withheld.get_or_create(&ByReason { topic: topic.to_owned(), reason }).inc_by(events);
     }
 
     /// A connection was opened.
@@ -107,6 +113,7 @@ impl Metrics {
     pub fn text(&self, ledger: &NodeSnapshot, log_available: bool) -> String {
         let mut registry = Registry::with_prefix("tidegate");
         add(&mut registry, names::QUARANTINED, self.quarantined.clone());
+        add(&mut registry, names::WITHHELD, self.withheld.clone());
         add(&mut registry, names::CONNECTIONS, self.connections.clone());
         add(&mut registry, names::REFUSED, self.refused.clone());
         add(&mut registry, names::HANDSHAKES, self.handshakes.clone());

@@ -1,6 +1,10 @@
 //! The names of all metrics, in one place. `tidegate_` comes before each, and counters end in `_total`.
 
 pub(super) const QUARANTINED: (&str, &str) = ("quarantined_records", "Records that are no valid event, by reason");
+pub(super) const WITHHELD: (&str, &str) = (
+    "withheld_events",
+    "Events that were withheld because a grant's condition could not be decided about them: once for each condition",
+);
 pub(super) const CONNECTIONS: (&str, &str) = ("connections", "WebSocket connections that are open");
 pub(super) const REFUSED: (&str, &str) = ("connections_refused", "Connections that were refused, by reason");
 pub(super) const HANDSHAKES: (&str, &str) = ("handshakes", "Handshakes, by outcome");

@@ -24,7 +24,7 @@ use tokio::time::MissedTickBehavior;
 use super::connection;
 use super::socket::Socket;
 use crate::clock::Clock;
-use crate::fanout::{Effect, Input, Moment, Newcomer, SessionKey, Shard};
+use crate::fanout::{Effect, Input, Moment, Newcomer, SessionKey, Shard, Undecided};
 use crate::feed::catch_up::CatchUp;
 use crate::feed::{FeedHandle, FeedMessage};
 use crate::ledger::Hub;
@@ -38,6 +38,9 @@ const SNAPSHOT: Duration = Duration::from_secs(1);
 
 /// Revocations that a shard may lie behind.
 const REVOCATIONS: usize = 1024;
+
+/// Failures of conditions that are logged each second; all are counted.
+const LOGGED: u32 = 5;
 
 /// Batches fed to subscriptions that are behind before live rounds have their turn again.
 const TURNS: usize = 64;
@@ -190,6 +193,7 @@ impl ShardThread {
             clock: self.clock,
             hungry: Notify::new(),
             settling: Cell::new(false),
+            logged: Cell::new(0),
             handshake_timeout: self.handshake_timeout,
             frame_bytes: self.frame_bytes,
         });
@@ -223,6 +227,7 @@ impl ShardThread {
                     local.settle();
                     if last.elapsed() >= SNAPSHOT {
                         last = Instant::now();
+                        local.logged.set(0);
                         hub.put_shard(index, local.shard.borrow().snapshot());
                     }
                 }
@@ -257,6 +262,8 @@ pub(super) struct Local {
     clock: Clock,
     hungry: Notify,
     settling: Cell<bool>,
+    /// Failures of conditions that were logged in this second.
+    logged: Cell<u32>,
     pub(super) handshake_timeout: Duration,
     pub(super) frame_bytes: usize,
 }
@@ -360,6 +367,7 @@ impl Local {
 
     fn perform(&self, effect: Effect) {
         match effect {
+            Effect::Undecided(undecided) => self.undecided(&undecided),
             Effect::Flush(key) => {
                 self.shard.borrow_mut().flushed(key);
                 if let Some(socket) = self.sockets.borrow().get(key) {
@@ -401,6 +409,17 @@ impl Local {
                     handle.input(Input::Verified(session, request, verdict));
                 });
             }
+        }
+    }
+
+    /// Counts events that a condition could not be decided about, and logs a few.
+    fn undecided(&self, undecided: &Undecided) {
+        let Undecided { topic, condition, events, first: (partition, offset) } = undecided;
+        self.metrics.withheld(topic, "failed", *events);
+        let logged = self.logged.get();
+        if logged < LOGGED {
+            self.logged.set(logged + 1);
+            tracing::warn!(%topic, partition, offset, events, %condition, "withheld events: a condition failed");
         }
     }
 

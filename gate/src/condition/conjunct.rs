@@ -278,6 +278,11 @@ impl Bound {
         Self(Arc::new(Inner { condition: Arc::clone(condition), slots, keys: keys.into(), possible }))
     }
 
+    /// The condition that was bound.
+    pub(crate) fn condition(&self) -> &Arc<Condition> {
+        &self.0.condition
+    }
+
     /// Whether it holds for every event, as far as can be seen without one.
     pub(crate) fn is_always(&self) -> bool {
         let always = |alternative: &Alternative| {

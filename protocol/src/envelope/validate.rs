@@ -53,7 +53,12 @@ impl<'a> Head<'a> {
 
     /// The text of a member, `None` when absent or null.
     pub fn member(&self, name: &str) -> Option<&'a str> {
-        self.members.iter().find(|m| m.name == name).map(|m| m.value).filter(|value| *value != "null")
+        self.json(name).filter(|value| *value != "null")
+    }
+
+    /// The text of a member, also of one that is null.
+    pub fn json(&self, name: &str) -> Option<&'a str> {
+        self.members.iter().find(|m| m.name == name).map(|m| m.value)
     }
 
     /// A string member; an error when it is there but no string.

@@ -12,6 +12,7 @@ use tidegate_protocol::json::{Raw, Value};
 use tidegate_protocol::ledger::Counts;
 
 use super::model::{Chance, Log};
+use super::world::Want;
 use crate::fanout::SessionKey;
 use crate::session::Outbox;
 
@@ -65,6 +66,9 @@ pub fn take_frames(outbox: &Rc<RefCell<Outbox>>, wire: &mut Wire) {
 pub struct Reader {
     pub topic: String,
     pub types: Vec<String>,
+    pub keys: Vec<String>,
+    /// Who reads: a role, and a subject.
+    pub who: (&'static str, String),
     /// The subscription, once told.
     pub id: Option<u32>,
     pub request: u32,
@@ -98,6 +102,7 @@ pub struct Batch {
 /// One client.
 pub struct Client {
     pub tenant: &'static str,
+    pub role: &'static str,
     pub node: usize,
     pub key: Option<SessionKey>,
     pub outbox: Rc<RefCell<Outbox>>,
@@ -110,14 +115,18 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(tenant: &'static str, wants: &[(&str, &[&str])]) -> Self {
-        let reader = |(topic, types): &(&str, &[&str])| Reader {
+    pub fn new(number: usize, (tenant, role, wants): &(&'static str, &'static str, &[Want])) -> Self {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let reader = |(topic, types, keys): &Want| Reader {
             topic: (*topic).to_owned(),
-            types: types.iter().map(|name| (*name).to_owned()).collect(),
+            types: owned(types),
+            keys: owned(keys),
+            who: (role, format!("user-{number}")),
             ..Reader::default()
         };
         Self {
             tenant,
+            role,
             node: 0,
             key: None,
             outbox: Rc::default(),
@@ -322,7 +331,14 @@ impl Client {
 
 impl Reader {
     fn wants(&self, tenant: &str, event: &super::model::Event) -> bool {
-        (self.topic == "news" || event.tenant == tenant) && (self.types.is_empty() || self.types.contains(&event.kind))
+        let fits = |wanted: &String| match wanted.strip_suffix('*') {
+            Some(prefix) => event.kind.starts_with(prefix),
+            None => *wanted == event.kind,
+        };
+        (self.topic == "news" || event.tenant == tenant)
+            && (self.types.is_empty() || self.types.iter().any(fits))
+            && (self.keys.is_empty() || self.keys.iter().any(|key| key == event.body.key))
+            && event.is_granted(self.who.0, &self.who.1)
     }
 
     /// The first event at or after a position that the reader should get.
@@ -428,6 +444,6 @@ pub fn numbers_of(text: &str) -> Vec<u64> {
 /// The numbers of a batch's events.
 pub fn numbers(entries: &Raw<'_>) -> Vec<u64> {
     let number =
-        |entry: &Raw<'_>| entry.member("event").unwrap().member("id").unwrap().text().unwrap().parse().unwrap();
+        |entry: &Raw<'_>| entry.member("event").unwrap().member("id").unwrap().text().unwrap()[24..].parse().unwrap();
     entries.items().unwrap().iter().map(number).collect()
 }

@@ -2,29 +2,48 @@
 
 use std::sync::Arc;
 
-use tidegate_gate::Principal;
+use tidegate_gate::{Content, Principal};
 use tidegate_log::TopicKey;
 use tidegate_protocol::cursor::Cursor;
-use tidegate_protocol::frame::{ClientFrame, Entry, From};
+use tidegate_protocol::frame::{ClientFrame, Entry, From, Subscribe};
 
-use super::fixture::{principal, sealer};
-use super::shard::{Bench, ID, publish};
-use crate::fanout::{Effect, Input};
-use crate::feed::{Detail, Round};
+use super::fixture::{principal, rules, sealer};
+use super::shard::{Bench, ID, publish, subscribe, unsubscribe};
+use crate::fanout::{Effect, Input, SessionKey};
+use crate::feed::Round;
 
 /// Events of `acme` on `orders`, from offset 10: one for each user.
 fn events(users: &[&str]) -> Input {
+    events_of("order.paid", users)
+}
+
+/// The same, of that type; their key is `k1`.
+fn events_of(kind: &str, users: &[&str]) -> Input {
     let mut round = Round::default();
     for (offset, user) in (10i64..).zip(users) {
-        let event = format!(r#"{{"id":"{offset}","type":"order.paid","data":{{"user":{user}}}}}"#);
-        round.push((TopicKey(1), 0, offset), "acme", "order.paid", Some(Detail::default()), |out| {
+        let event = format!(r#"{{"id":"{offset}","type":"{kind}","data":{{"user":{user}}}}}"#);
+        round.push((TopicKey(1), 0, offset), ("acme", kind), Some("k1"), |out| {
             Entry::write(out, None, &[], &event);
             let end = out.len() - 1;
             end - event.len()..end
         });
+        let reads = Arc::clone(rules().policy.reads("orders").unwrap());
+        let content = Content::new(&event, Some("k1"), &(), 0);
+        round.detail_last(&reads, reads.paths.iter().map(|path| content.extract(path)));
         round.reach(TopicKey(1), 0, offset + 1);
     }
     Input::Round(Arc::new(round))
+}
+
+/// A cursor to where [`events`] begin.
+fn at_10() -> String {
+    sealer(1).seal(&Cursor {
+        tenant: "acme".into(),
+        topic: "orders".into(),
+        topic_id: ID,
+        full: true,
+        offsets: [(0, 10)].into(),
+    })
 }
 
 fn ids(texts: &[String]) -> Vec<u32> {
@@ -47,16 +66,116 @@ fn a_clerk_sees_their_own_live_and_behind() {
     assert_eq!(ids(&bench.told(clerk).texts), [11, 14]);
     // The same from the window, for one who comes later.
     let later = bench.open_as(principal("acme", "bob", &["clerk", "replayer"]));
-    let cursor = sealer(1).seal(&Cursor {
-        tenant: "acme".into(),
-        topic: "orders".into(),
-        topic_id: ID,
-        full: true,
-        offsets: [(0, 10)].into(),
-    });
-    bench.subscribe(later, "orders", From::Cursor(vec![cursor]));
+    bench.subscribe(later, "orders", From::Cursor(vec![at_10()]));
     bench.feed();
     assert_eq!(ids(&bench.told(later).texts), [11, 14]);
+}
+
+/// A session with that filter, live on `orders`, which the feed follows.
+fn filtered(bench: &mut Bench, role: &str, types: &[&str], keys: &[&str]) -> SessionKey {
+    let session = bench.open_as(principal("acme", "bob", &[role]));
+    let ClientFrame::Subscribe(all) = subscribe(1, "orders", From::Latest) else { unreachable!() };
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    bench.frame(session, ClientFrame::Subscribe(Subscribe { types: texts(types), keys: texts(keys), ..all }));
+    assert_eq!(bench.told(session).kinds(), ["subscribed"]);
+    session
+}
+
+#[test]
+fn an_event_under_several_keys_of_a_view_comes_once_and_in_its_place() {
+    let mut bench = Bench::new();
+    bench.live("acme");
+    // Found by its user, or by its key.
+    let mixed = filtered(&mut bench, "mixed", &[], &[]);
+    let paid = filtered(&mut bench, "mixed", &["order.*"], &["k1", "k2"]);
+    let none = filtered(&mut bench, "mixed", &["order.created"], &["k1"]);
+    let other = filtered(&mut bench, "reader", &[], &["k2"]);
+    bench.input(events_of("order.shipped", &[r#""bob""#, r#""ada""#, "7", r#""bob","user":"bob""#, r#""bob""#]));
+    assert_eq!(ids(&bench.told(mixed).texts), [10, 11, 12, 13, 14]);
+    assert_eq!(ids(&bench.told(paid).texts), [10, 11, 12, 13, 14]);
+    bench.input(events_of("order.paid", &[r#""bob""#, r#""ada""#, "7", r#""bob","user":"bob""#]));
+    assert_eq!(ids(&bench.told(mixed).texts), [10]);
+    assert_eq!(ids(&bench.told(paid).texts), [10]);
+    for session in [none, other] {
+        assert!(bench.told(session).texts.is_empty());
+    }
+}
+
+#[test]
+fn who_left_is_no_longer_found() {
+    let mut bench = Bench::new();
+    bench.live("acme");
+    let sessions = [(); 3].map(|()| filtered(&mut bench, "mixed", &[], &["k1"]));
+    for left in sessions {
+        bench.frame(left, unsubscribe(9, 1));
+        bench.told(left);
+        bench.input(events(&[r#""bob""#]));
+        let still = sessions.iter().filter(|session| !ids(&bench.told(**session).texts).is_empty()).count();
+        let gone = sessions.iter().position(|session| *session == left).unwrap() + 1;
+        assert_eq!(still, sessions.len() - gone);
+    }
+}
+
+#[test]
+fn what_can_not_be_decided_is_counted_once_for_each_condition() {
+    let mut bench = Bench::new();
+    bench.live("acme");
+    for subject in ["ada", "bob", "eve"] {
+        for role in ["clerk", "auditor"] {
+            let session = bench.open_as(principal("acme", subject, &[role, "replayer"]));
+            bench.subscribe(session, "orders", From::Latest);
+        }
+    }
+    let round = events(&[r#""ada""#, r#""bob","user":"bob""#, r#""eve","amount":9"#, r#""eve","amount":"9""#]);
+    bench.effects.clear();
+    bench.input(round);
+    let told = |bench: &mut Bench| {
+        let mut told: Vec<(String, u64, i64)> = bench
+            .effects
+            .drain(..)
+            .filter_map(|effect| match effect {
+                Effect::Undecided(of) => {
+                    assert_eq!((&*of.topic, of.first.0), ("orders", 0));
+                    Some((of.condition.source().to_owned(), of.events, of.first.1))
+                }
+                _ => None,
+            })
+            .collect();
+        told.sort();
+        told
+    };
+    // Of the first and the last the amount is missing or no number, of the second everything is in doubt.
+    let expected =
+        [("event.data.amount > 5".to_owned(), 3, 10), ("event.data.user == claims.sub".to_owned(), 1, 11)];
+    assert_eq!(told(&mut bench), expected);
+    // Whoever reads the same from the window does not make it more.
+    let late = bench.open_as(principal("acme", "joe", &["clerk", "replayer"]));
+    bench.subscribe(late, "orders", From::Cursor(vec![at_10()]));
+    bench.feed();
+    assert_eq!(told(&mut bench), []);
+}
+
+#[test]
+fn a_filter_that_is_none_is_refused_with_its_place() {
+    let mut bench = Bench::new();
+    let session = bench.live("acme");
+    bench.frame(session, unsubscribe(9, 1));
+    let ClientFrame::Subscribe(all) = subscribe(2, "orders", From::Latest) else { unreachable!() };
+    let refused = |bench: &mut Bench, types: &[&str], keys: Vec<String>| {
+        bench.told(session);
+        let types = types.iter().map(|text| (*text).to_owned()).collect();
+        bench.frame(session, ClientFrame::Subscribe(Subscribe { types, keys, ..all.clone() }));
+        let failed = bench.told(session).error();
+        assert_eq!((&*failed.code, failed.id), ("malformed_frame", Some(2)));
+        failed.pointer.unwrap()
+    };
+    assert_eq!(refused(&mut bench, &["order.*", "order.created", "a.b", "order*"], Vec::new()), "/subscribe/types/3");
+    assert_eq!(refused(&mut bench, &["a.b"; 129], Vec::new()), "/subscribe/types/128");
+    assert_eq!(refused(&mut bench, &[], vec!["k".repeat(1_025)]), "/subscribe/keys/0");
+    assert_eq!(refused(&mut bench, &[], vec![String::new(); 65]), "/subscribe/keys/64");
+    // It can be asked for again.
+    bench.frame(session, ClientFrame::Subscribe(all.clone()));
+    assert_eq!(bench.told(session).kinds(), ["subscribed"]);
 }
 
 #[test]

@@ -35,6 +35,17 @@ pub fn options(node: u32) -> Options {
     }
 }
 
+/// What holders of a role see, and publish; the rest see and publish all.
+fn condition(role: &str) -> Option<&'static str> {
+    match role {
+        "clerk" => Some("event.data.user == claims.sub"),
+        "desk" => Some("event.data.region in claims.regions && event.data.amount > 5"),
+        "mixed" => Some("event.data.user == claims.sub || (key == claims.desk && event.type != 'order.paid')"),
+        "auditor" => Some("event.data.amount > 5"),
+        _ => None,
+    }
+}
+
 /// `orders` is shared by tenants, `audit` is each tenant's own, `news` is public.
 pub fn rules() -> Rules {
     let topic = |name: &str, physical: &str, public| TopicRule {
@@ -55,14 +66,16 @@ pub fn rules() -> Rules {
         topics: vec!["*".parse().unwrap()],
         tenants,
         positions: if role == "operator" { Positions::Raw } else { Positions::Hidden },
-        // A clerk sees and publishes what is theirs; the rest see and publish all.
-        condition: (role == "clerk").then(|| Arc::new("event.data.user == claims.sub".parse().unwrap())),
+        condition: condition(role).map(|condition| Arc::new(condition.parse().unwrap())),
         origin: "".into(),
     };
     let grants = [
         grant("reader", &[Action::Subscribe], Tenants::Own),
         grant("writer", &[Action::Publish], Tenants::Own),
         grant("clerk", &[Action::Subscribe, Action::Publish], Tenants::Own),
+        grant("desk", &[Action::Subscribe], Tenants::Own),
+        grant("mixed", &[Action::Subscribe], Tenants::Own),
+        grant("auditor", &[Action::Subscribe], Tenants::Own),
         grant("replayer", &[Action::Replay], Tenants::Own),
         grant("observer", &[Action::Observe], Tenants::Own),
         grant("operator", &[Action::Observe, Action::Publish], Tenants::All),
@@ -84,7 +97,11 @@ pub fn principal(tenant: &str, subject: &str, roles: &[&str]) -> Principal {
         expires: NOW + 1_000_000_000,
         ends: NOW + 1_000_030_000,
         token_id: None,
-        claims: Arc::new(serde_json::Map::from_iter([("sub".to_owned(), subject.into())])),
+        claims: Arc::new(serde_json::Map::from_iter([
+            ("sub".to_owned(), subject.into()),
+            ("regions".to_owned(), vec!["eu", "us"].into()),
+            ("desk".to_owned(), "k1".into()),
+        ])),
     }
 }
 

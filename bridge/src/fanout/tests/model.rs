@@ -1,11 +1,12 @@
 //! A log to compare with: topics with partitions, gaps between offsets, retention, deletion.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use tidegate_log::{Bounds, Offsets, ReadError, TopicId, TopicKey};
-use tidegate_protocol::frame::Entry;
+use tidegate_log::{Bounds, Headers, Offsets, ReadError, Record, TopicId, TopicKey};
 
-use crate::feed::Round;
+use crate::feed::{Decoded, Format, Round, TenantSource, TopicSpec, decode};
 
 /// Draws numbers; the same ones for the same seed.
 pub struct Chance(u64);
@@ -41,6 +42,28 @@ pub struct Event {
     pub tenant: &'static str,
     pub kind: String,
     pub size: usize,
+    pub body: Body,
+}
+
+/// What grants and filters look at.
+#[derive(Debug, Clone)]
+pub struct Body {
+    pub user: User,
+    pub region: Option<&'static str>,
+    pub amount: i64,
+    /// The key that readers see.
+    pub key: &'static str,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum User {
+    Is(&'static str),
+    /// Written with an escape.
+    Escaped(&'static str),
+    Number,
+    Missing,
+    /// The object names it twice.
+    Twice(&'static str),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -94,8 +117,8 @@ impl Log {
         partition: usize,
         tenant: &'static str,
         event_type: &str,
-        size: usize,
-        gap: i64,
+        (size, gap): (usize, i64),
+        body: Body,
     ) {
         let topic = self.topics.get_mut(name).unwrap();
         let life = topic.life;
@@ -112,6 +135,7 @@ impl Log {
             tenant,
             kind: event_type.to_owned(),
             size,
+            body,
         };
         self.next += 1;
         at.events.push(event.clone());
@@ -164,11 +188,90 @@ impl Log {
 
 impl Event {
     pub fn push(&self, key: TopicKey, round: &mut Round) {
-        round.put((key, self.partition, self.offset), self.tenant, &self.kind, |out| {
-            let (number, tenant, kind) = (self.number, self.tenant, &self.kind);
-            let pad = "x".repeat(self.size);
-            let event = format!(r#"{{"id":"{number}","type":"{kind}","data":{{"of":"!{tenant}!","pad":"{pad}"}}}}"#);
-            Entry::write(out, None, &[], &event);
-        });
+        let (number, tenant, kind) = (self.number, self.tenant, &self.kind);
+        let pad = "x".repeat(self.size);
+        let Body { user, region, amount, .. } = self.body;
+        let user = match user {
+            User::Is(user) => format!(r#","user":"{user}""#),
+            User::Escaped(user) => format!(r#","\u0075ser":"\u{:04x}{}""#, user.as_bytes()[0], &user[1..]),
+            User::Number => r#","user":7"#.to_owned(),
+            User::Missing => String::new(),
+            User::Twice(user) => format!(r#","user":"{user}","us\u0065r":"{user}""#),
+        };
+        let region = region.map(|region| format!(r#","region":"{region}""#)).unwrap_or_default();
+        let data = format!(r#"{{"of":"!{tenant}!","amount":{amount}{user}{region},"pad":"{pad}"}}"#);
+        let id = format!("00000000-0000-7000-8000-{number:012}");
+        // Half of them lack what is filled in for delivery.
+        let at = if number % 2 == 0 { "" } else { r#","timestamp":"2026-01-02T03:04:05Z","version":"1.0""# };
+        let value = format!(r#"{{"id":"{id}","correlation_id":"{id}","type":"{kind}"{at},"data":{data}}}"#);
+        let record_key = self.record_key();
+        let record = Record {
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: Some(1_000),
+            key: Some(record_key.as_bytes()),
+            value: Some(value.as_bytes()),
+            headers: &NoHeaders,
+        };
+        assert_eq!(SPECS.with(|specs| decode(&specs.borrow_mut().of(self), key, &record, round)), Decoded::Event);
     }
+
+    fn record_key(&self) -> String {
+        let key = self.body.key;
+        if self.topic == "orders" { format!("{}/{key}", self.tenant) } else { key.to_owned() }
+    }
+
+    /// Whether a grant lets somebody of the event's tenant see it.
+    pub fn is_granted(&self, role: &str, subject: &str) -> bool {
+        let Body { user, region, amount, key } = self.body;
+        let data = !matches!(user, User::Twice(_));
+        let theirs = matches!(user, User::Is(user) | User::Escaped(user) if user == subject);
+        match role {
+            "reader" => true,
+            "clerk" => data && theirs,
+            "desk" => data && matches!(region, Some("eu" | "us")) && amount > 5,
+            "mixed" => (data && theirs) || (key == "k1" && self.kind != "order.paid"),
+            "auditor" => data && amount > 5,
+            other => panic!("what does {other} see?"),
+        }
+    }
+}
+
+thread_local! {
+    static SPECS: RefCell<Specs> = RefCell::default();
+}
+
+/// How each topic is read.
+#[derive(Default)]
+struct Specs(HashMap<String, TopicSpec>);
+
+impl Specs {
+    fn of(&mut self, event: &Event) -> TopicSpec {
+        let make = || {
+            let logical = event.topic.rsplit('.').next().unwrap();
+            let source = match logical {
+                "orders" => TenantSource::Key,
+                "news" => TenantSource::Nobody,
+                _ => TenantSource::Name,
+            };
+            TopicSpec {
+                logical: logical.into(),
+                physical: (*event.topic).into(),
+                named_tenant: (source == TenantSource::Name).then(|| event.tenant.into()),
+                tenant_key: source == TenantSource::Key,
+                tenant: source,
+                format: Format::Envelope,
+                reads: super::fixture::rules().policy.reads(logical).map(Arc::clone),
+                max_event: 1 << 20,
+            }
+        };
+        self.0.entry(event.topic.clone()).or_insert_with(make).clone()
+    }
+}
+
+#[derive(Debug)]
+struct NoHeaders;
+
+impl Headers for NoHeaders {
+    fn visit<'h>(&'h self, _: &mut dyn FnMut(&'h str, Option<&'h [u8]>) -> bool) {}
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
+use super::model::{Body, Chance, User};
 use super::world::{WANTS, World};
 
 #[derive(Debug, Clone)]
@@ -102,7 +103,21 @@ fn append(world: &mut World, name: &str, partition: usize, size: usize) {
         other => ["acme", "globex"].into_iter().find(|tenant| other.starts_with(tenant)).unwrap(),
     };
     let gap = if world.chance.once_in(4) { world.chance.below(5) as i64 } else { 0 };
-    world.log.append(name, partition, tenant, kind, size, gap);
+    let body = body(&mut world.chance);
+    world.log.append(name, partition, tenant, kind, (size, gap), body);
+}
+
+fn body(chance: &mut Chance) -> Body {
+    let name = ["user-1", "user-5", "user-6", "ada"][chance.below(4)];
+    let user = match chance.below(10) {
+        0 => User::Number,
+        1 => User::Missing,
+        2 => User::Twice(name),
+        3 => User::Escaped(name),
+        _ => User::Is(name),
+    };
+    let region = [Some("eu"), Some("us"), Some("asia"), None][chance.below(4)];
+    Body { user, region, amount: chance.below(12) as i64, key: ["k1", "k2", "k3", ""][chance.below(4)] }
 }
 
 /// How often; `PROPTEST_CASES` for more.

@@ -162,7 +162,7 @@ impl Bench {
     pub fn round(&mut self, topic: u32, tenant: &str, offsets: std::ops::Range<i64>, size: usize) {
         let mut round = Round::default();
         for offset in offsets {
-            round.push((TopicKey(topic), 0, offset), tenant, "order.paid", None, |out| {
+            round.push((TopicKey(topic), 0, offset), (tenant, "order.paid"), None, |out| {
                 let event = format!(r#"{{"id":"{offset}","pad":"{}"}}"#, "x".repeat(size));
                 tidegate_protocol::frame::Entry::write(out, None, &[], &event);
                 out.len() - 1 - event.len()..out.len() - 1

@@ -43,16 +43,19 @@ pub struct World {
     limits: (usize, usize),
 }
 
-/// A topic, and the types wanted of it.
-type Want = (&'static str, &'static [&'static str]);
+/// A topic, and the types and keys wanted of it.
+pub type Want = (&'static str, &'static [&'static str], &'static [&'static str]);
 
-/// Each client's tenant, and what it wants.
-pub const WANTS: [(&str, &[Want]); 5] = [
-    ("acme", &[("orders", &[]), ("news", &[])]),
-    ("acme", &[("orders", &[])]),
-    ("acme", &[("orders", &["order.paid"]), ("audit", &[])]),
-    ("globex", &[("orders", &[]), ("audit", &[])]),
-    ("globex", &[("orders", &["order.created", "order.shipped"]), ("news", &["news.flash"])]),
+/// Each client's tenant and role, and what it wants.
+pub const WANTS: [(&str, &str, &[Want]); 8] = [
+    ("acme", "reader", &[("orders", &[], &[]), ("news", &[], &[])]),
+    ("acme", "clerk", &[("orders", &[], &[])]),
+    ("acme", "reader", &[("orders", &["order.paid"], &[]), ("audit", &[], &["k1", "k3"])]),
+    ("globex", "desk", &[("orders", &["order.*"], &[]), ("audit", &[], &["k1"])]),
+    ("globex", "reader", &[("orders", &["order.created", "order.shipped"], &[]), ("news", &["news.flash"], &[])]),
+    ("globex", "mixed", &[("orders", &[], &["k1", ""]), ("news", &["news.*"], &[])]),
+    ("acme", "mixed", &[("orders", &["order.shipped", "order.paid.*"], &[]), ("audit", &["order.*"], &[])]),
+    ("acme", "auditor", &[("orders", &[], &["k2"]), ("audit", &[], &[])]),
 ];
 
 impl World {
@@ -78,7 +81,7 @@ impl World {
         Self {
             log,
             nodes: vec![node(1), node(2)],
-            clients: WANTS.iter().map(|(tenant, wants)| Client::new(tenant, wants)).collect(),
+            clients: WANTS.iter().enumerate().map(|(at, want)| Client::new(at, want)).collect(),
             chance: Chance::new(seed),
             now: NOW,
             limits: (credit as usize, unsettled as usize),
@@ -108,6 +111,7 @@ impl World {
                     self.receive(at, key);
                 }
                 Effect::Close(key) => self.receive(at, key),
+                Effect::Undecided(undecided) => assert!(undecided.events > 0),
                 Effect::Follow(physical) => {
                     let next = TopicKey(node.keys.len() as u32);
                     let key = *node.keys.entry(physical.to_string()).or_insert(next);
@@ -161,7 +165,7 @@ impl World {
         let at = &mut self.clients[client];
         at.node = node;
         at.outbox = Rc::new(RefCell::default());
-        let principal = principal(at.tenant, &format!("user-{client}"), &["reader", "replayer"]);
+        let principal = principal(at.tenant, &format!("user-{client}"), &[at.role, "replayer"]);
         let outbox = Rc::clone(&at.outbox);
         let newcomer = Newcomer {
             id: "s".into(),
@@ -197,10 +201,9 @@ impl World {
         of.resuming = !first;
         of.refused = false;
         of.earliest = from == From::Earliest;
-        let (topic, types) = (of.topic.clone(), of.types.clone());
+        let (topic, types, keys) = (of.topic.clone(), of.types.clone(), of.keys.clone());
         let (node, key) = (at.node, at.key.unwrap());
-        let subscribe =
-            Subscribe { id: request, topic, types, keys: Vec::new(), consumer: None, from, group_by: Vec::new() };
+        let subscribe = Subscribe { id: request, topic, types, keys, consumer: None, from, group_by: Vec::new() };
         self.input(node, Input::Frame(key, ClientFrame::Subscribe(subscribe)));
     }
 

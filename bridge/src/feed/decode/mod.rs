@@ -19,14 +19,14 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use tidegate_gate::Reads;
+use tidegate_gate::{Content, Extractor, Path, Reads};
 use tidegate_log::{Record, TopicKey};
 use tidegate_protocol::envelope::{Head, Invalid};
 use tidegate_protocol::frame::Entry;
 use tidegate_protocol::json::write;
 use tidegate_protocol::timestamp;
 
-use super::round::{Detail, Round};
+use super::round::{KeptHeaders, Round};
 pub use json::{JsonFormat, TypeSource};
 pub use pointer::Pointer;
 
@@ -189,25 +189,56 @@ fn read(spec: &TopicSpec, topic: TopicKey, record: &Record<'_>, value: &[u8], ro
         draft.missing.push(("tenant_id", Cow::Borrowed(tenant)));
     }
     let key = draft.key.as_deref().or_else(|| record_key.and_then(|key| std::str::from_utf8(key).ok()));
-    let detail = spec.reads.as_deref().map(|reads| detail(reads, key, record));
-    round.push((topic, record.partition, record.offset), tenant, &draft.event_type, detail, |out| {
-        write_entry(out, key, shown, &draft.missing, &draft.body)
-    });
+    let place = (topic, record.partition, record.offset);
+    round
+        .push(place, (tenant, &draft.event_type), key, |out| write_entry(out, key, shown, &draft.missing, &draft.body));
+    if let Some(reads) = &spec.reads {
+        look(reads, key, record, &draft, round);
+    }
     Ok(())
 }
 
-/// What conditions of the topic read beside the event itself.
-fn detail(reads: &Reads, key: Option<&str>, record: &Record<'_>) -> Detail {
-    let mut detail = Detail { key: key.map(Into::into), headers: Vec::new() };
+/// Keeps what conditions of the topic read beside the event that was just added: the headers that they name, and what
+/// lies where indexes look.
+fn look(reads: &Arc<Reads>, key: Option<&str>, record: &Record<'_>, draft: &Draft<'_>, round: &mut Round) {
+    let headers = kept_headers(reads, record);
+    let content = |event| Content::new(event, key, &headers, 0);
+    // What lies in a member that is relayed as it is, its decoder has found already.
+    let as_is = |path: &Path| {
+        let first = path.members().and_then(<[_]>::first);
+        first.is_none_or(|first| !draft.missing.iter().any(|(name, _)| **name == **first))
+    };
+    match &draft.body {
+        Body::Relayed(head) if reads.paths.iter().all(as_is) => {
+            let (beside, mut inside) = (content(""), Extractor::new(head));
+            round.detail_last(
+                reads,
+                reads.paths.iter().map(|path| match path.members() {
+                    Some(_) => inside.extract(path),
+                    None => beside.extract(path),
+                }),
+            );
+        }
+        _ => {
+            let event = content(round.entries.last().map_or("", |entry| round.event(entry)));
+            let found: Vec<_> = reads.paths.iter().map(|path| event.extract(path).into_owned()).collect();
+            round.detail_last(reads, found);
+        }
+    }
+    round.keep_headers(headers);
+}
+
+fn kept_headers(reads: &Reads, record: &Record<'_>) -> KeptHeaders {
+    let mut kept = KeptHeaders::default();
     if !reads.headers.is_empty() {
         record.headers.visit(&mut |name, value| {
             if reads.headers.iter().any(|wanted| **wanted == *name) {
-                detail.headers.push((name.into(), value.map(Into::into)));
+                kept.0.push((name.into(), value.map(Into::into)));
             }
             true
         });
     }
-    detail
+    kept
 }
 
 fn write_entry(

@@ -5,6 +5,7 @@ use tidegate_protocol::ids;
 
 use super::fixture::{Given, ID, List, given, topic};
 use super::*;
+use tidegate_gate::{Action, Content, Grant, Policy, Positions, Reads, Tenants, TopicRule};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let word = prop_oneof![
@@ -93,6 +94,26 @@ fn event() -> impl Strategy<Value = Given> {
     })
 }
 
+/// Conditions that read whatever [`event`] and [`record`] may hold.
+fn reads() -> Arc<Reads> {
+    let grant = Grant {
+        role: "r".into(),
+        allow: vec![Action::Subscribe],
+        topics: vec!["*".parse().unwrap()],
+        tenants: Tenants::Own,
+        positions: Positions::Hidden,
+        condition: Some(Arc::new(READS.parse().unwrap())),
+        origin: "".into(),
+    };
+    let physical = "shared.orders".parse().unwrap();
+    let rule = TopicRule { name: "orders".into(), physical, public: false, publishable: false };
+    Arc::clone(Policy::new([rule], [grant]).reads("orders").unwrap())
+}
+
+const READS: &str = "key == '1' || event.type == 'a.b' || event.tenant_id == 'acme' || event.timestamp == 'x' || \
+    event.data == 'x' || event.data.x == 'y' || event.data.command == 'x' || event.action.command == 'x' || \
+    headers.tenant == 'acme' || event.version == '1.0' || event.correlation_id == 'x' || event.x == '7'";
+
 fn spec() -> impl Strategy<Value = TopicSpec> {
     let format = prop_oneof![
         Just(Format::Envelope),
@@ -124,6 +145,7 @@ fn spec() -> impl Strategy<Value = TopicSpec> {
         named_tenant: (tenant == TenantSource::Name).then(|| "acme".into()),
         tenant,
         tenant_key,
+        reads: Some(reads()),
         ..topic(format)
     })
 }
@@ -139,6 +161,12 @@ proptest! {
             let frame = format!(r#"{{"batch":{{"entries":[{wire}]}}}}"#);
             prop_assert_eq!(tidegate_protocol::json::validate(&frame), Ok(()));
             let event = Entry::read(&tidegate_protocol::json::Raw::parse(wire).unwrap()).unwrap().event;
+            // What was looked up of the record is what a condition reads of the event as it is delivered.
+            let reads = spec.reads.as_ref().unwrap();
+            let content = Content::new(event, round.key(&entry), round.headers(&entry).unwrap(), 0);
+            for path in &reads.paths {
+                prop_assert_eq!(round.extracted(&entry, path), Some(content.extract(path)), "{}", path);
+            }
             let head = Head::read(event).unwrap();
             prop_assert_eq!(head.check(i64::MAX, 0), Ok(()));
             if spec.tenant == TenantSource::Nobody {
