@@ -145,8 +145,7 @@ fn what_can_not_be_decided_is_counted_once_for_each_condition() {
         told
     };
     // Of the first and the last the amount is missing or no number, of the second everything is in doubt.
-    let expected =
-        [("event.data.amount > 5".to_owned(), 3, 10), ("event.data.user == claims.sub".to_owned(), 1, 11)];
+    let expected = [("event.data.amount > 5".to_owned(), 3, 10), ("event.data.user == claims.sub".to_owned(), 1, 11)];
     assert_eq!(told(&mut bench), expected);
     // Whoever reads the same from the window does not make it more.
     let late = bench.open_as(principal("acme", "joe", &["clerk", "replayer"]));
