@@ -1,5 +1,6 @@
 //! The event envelope: which members it has, whether they are valid, and what the bridge stamps.
 
+mod field;
 mod stamp;
 mod validate;
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::field::{Field, Places};
 use crate::frame::Entry;
 use crate::ids;
 use crate::json::{self, Member};
@@ -32,40 +33,48 @@ impl Invalid {
 pub struct Head<'a> {
     pub(super) text: &'a str,
     pub(super) members: Vec<Member<'a>>,
+    fields: Places,
 }
 
 impl<'a> Head<'a> {
     /// Reads the members of `text`.
     pub fn read(text: &'a str) -> Result<Self, Invalid> {
-        Self::read_into(text, Vec::with_capacity(16))
-    }
-
-    /// Like [`Head::read`], into a list whose memory is used again.
-    pub fn read_into(text: &'a str, mut members: Vec<Member<'a>>) -> Result<Self, Invalid> {
-        members.clear();
+        let mut members = Vec::with_capacity(16);
         json::members_within(text, Entry::DEPTH, &mut members)
             .map_err(|bad| Invalid::new("", format!("not a JSON object: {bad}")))?;
-        if let Some(name) = repeated(&members) {
-            return Err(Invalid::new(format!("/{name}"), "is repeated"));
-        }
-        Ok(Self { text, members })
+        let fields = Places::find(&members).map_err(|name| Invalid::new(format!("/{name}"), "is repeated"))?;
+        Ok(Self { text, members, fields })
     }
 
     /// The text of a member, `None` when absent or null.
+    #[inline]
     pub fn member(&self, name: &str) -> Option<&'a str> {
-        self.json(name).filter(|value| *value != "null")
+        self.found(name).map(|member| member.value)
     }
 
     /// The text of a member, also of one that is null.
+    #[inline]
     pub fn json(&self, name: &str) -> Option<&'a str> {
-        self.members.iter().find(|m| m.name == name).map(|m| m.value)
+        self.place(name).map(|member| member.value)
     }
 
     /// A string member; an error when it is there but no string.
+    #[inline]
     pub fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Invalid> {
-        self.member(name)
-            .map(|value| string(value).ok_or_else(|| Invalid::new(format!("/{name}"), "must be a string")))
-            .transpose()
+        self.found(name).map(text).transpose()
+    }
+
+    #[inline]
+    fn found(&self, name: &str) -> Option<&Member<'a>> {
+        self.place(name).filter(|member| member.value != "null")
+    }
+
+    #[inline]
+    fn place(&self, name: &str) -> Option<&Member<'a>> {
+        match Field::of(name) {
+            Some(field) => self.fields.get(&self.members, field),
+            None => self.members.iter().find(|member| member.name == name),
+        }
     }
 
     /// `action.command`, when there is an action with one.
@@ -88,7 +97,7 @@ impl<'a> Head<'a> {
         self.text
     }
 
-    /// Hands the list's memory back.
+    /// Its members.
     pub fn into_members(self) -> Vec<Member<'a>> {
         self.members
     }
@@ -96,26 +105,33 @@ impl<'a> Head<'a> {
     /// Judges every member the envelope defines, as far as it is there. `now` and `skew` are in
     /// milliseconds: a timestamp further in the future is refused.
     pub fn check(&self, now: timestamp::Millis, skew: i64) -> Result<(), Invalid> {
-        let text = |member: &Member<'a>| string(member.value).ok_or_else(|| wrong(member, "must be a string"));
-        for member in self.members.iter().filter(|member| member.value != "null") {
-            let fault = match &*member.name {
-                "version" => {
+        for field in Field::ALL {
+            let Some(member) = self.fields.get(&self.members, field).filter(|member| member.value != "null") else {
+                continue;
+            };
+            let fault = match field {
+                Field::Version => {
                     let version = text(member)?;
                     (version != "1" && !version.starts_with("1.")).then_some("must be \"1.x\"")
                 }
-                "id" | "correlation_id" | "causation_id" => (!ids::is_uuid(&text(member)?)).then_some("must be a UUID"),
-                "type" => (!ids::is_event_type(&text(member)?))
+                Field::Id | Field::CorrelationId | Field::CausationId => {
+                    (!ids::is_uuid(&text(member)?)).then_some("must be a UUID")
+                }
+                Field::Type => (!ids::is_event_type(&text(member)?))
                     .then_some("must be words of [A-Za-z0-9_-] joined by dots, at least two"),
-                "tenant_id" => (!ids::is_tenant(&text(member)?)).then_some("must be 1 to 64 of [A-Za-z0-9_-]"),
-                "timestamp" => match timestamp::parse(&text(member)?) {
+                Field::TenantId => {
+                    (!ids::is_tenant(&text(member)?)).then_some("must be 1 to 64 of [A-Za-z0-9_-]")
+                }
+                Field::Timestamp => match timestamp::parse(&text(member)?) {
                     Some(at) => (at > now.saturating_add(skew)).then_some("is in the future"),
                     None => Some("must be an RFC 3339 time"),
                 },
-                "requester" | "responder" | "traceparent" | "tracestate" => {
+                Field::Requester | Field::Responder | Field::Traceparent | Field::Tracestate => {
                     text(member)?;
                     None
                 }
-                _ => None,
+                // Looked into below.
+                Field::Action | Field::Response => None,
             };
             if let Some(what) = fault {
                 return Err(wrong(member, what));
@@ -134,7 +150,7 @@ impl<'a> Head<'a> {
         let Some(value) = self.member(name) else { return Ok(()) };
         let mut members = Vec::new();
         json::members(value, &mut members).map_err(|_| Invalid::new(format!("/{name}"), "must be an object"))?;
-        if let Some(repeat) = repeated(&members) {
+        if let Err(repeat) = Places::find(&members) {
             return Err(Invalid::new(format!("/{name}/{repeat}"), "is repeated"));
         }
         for member in &members {
@@ -154,18 +170,12 @@ impl<'a> Head<'a> {
     }
 }
 
-fn wrong(member: &Member<'_>, what: &'static str) -> Invalid {
-    Invalid::new(format!("/{}", member.name), what)
+fn text<'a>(member: &Member<'a>) -> Result<Cow<'a, str>, Invalid> {
+    member.text().ok_or_else(|| wrong(member, "must be a string"))
 }
 
-fn repeated<'m>(members: &'m [Member<'_>]) -> Option<&'m str> {
-    // Envelopes have a dozen members; only a wide one is worth a set.
-    if members.len() <= 32 {
-        let repeats = |(at, member): (usize, &Member<'_>)| members[..at].iter().any(|m| m.name == member.name);
-        return members.iter().enumerate().find(|&(at, member)| repeats((at, member))).map(|(_, m)| &*m.name);
-    }
-    let mut seen = std::collections::HashSet::with_capacity(members.len());
-    members.iter().find(|m| !seen.insert(&*m.name)).map(|m| &*m.name)
+fn wrong(member: &Member<'_>, what: &'static str) -> Invalid {
+    Invalid::new(format!("/{}", member.name), what)
 }
 
 fn string(value: &str) -> Option<Cow<'_, str>> {

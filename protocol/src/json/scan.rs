@@ -27,6 +27,17 @@ pub struct Member<'a> {
     pub value: &'a str,
     /// Byte offset of `value` in the scanned text.
     pub at: usize,
+    /// Whether the value is a string with escapes in it.
+    pub escaped: bool,
+}
+
+impl<'a> Member<'a> {
+    /// The value, unescaped, if it is a string.
+    #[inline]
+    pub fn text(&self) -> Option<Cow<'a, str>> {
+        let inner = self.value.strip_prefix('"')?.strip_suffix('"')?;
+        Some(if self.escaped { unescape(inner) } else { Cow::Borrowed(inner) })
+    }
 }
 
 /// Validates `text` as one JSON value.
@@ -62,9 +73,14 @@ pub fn members_within<'a>(text: &'a str, outer: u32, into: &mut Vec<Member<'a>>)
         scan.expect(b':', "expected ':'")?;
         scan.space();
         let at = scan.at;
-        scan.value(outer + 1)?;
         let name = if escaped { unescape(name) } else { Cow::Borrowed(name) };
-        into.push(Member { name, value: &text[at..scan.at], at });
+        let escaped = if scan.peek() == b'"' {
+            scan.string()?.1
+        } else {
+            scan.value(outer + 1)?;
+            false
+        };
+        into.push(Member { name, value: &text[at..scan.at], at, escaped });
         scan.space();
         if scan.take(b',') {
             continue;
