@@ -119,9 +119,7 @@ impl<'a> Head<'a> {
                 }
                 Field::Type => (!ids::is_event_type(&text(member)?))
                     .then_some("must be words of [A-Za-z0-9_-] joined by dots, at least two"),
-                Field::TenantId => {
-                    (!ids::is_tenant(&text(member)?)).then_some("must be 1 to 64 of [A-Za-z0-9_-]")
-                }
+                Field::TenantId => (!ids::is_tenant(&text(member)?)).then_some("must be 1 to 64 of [A-Za-z0-9_-]"),
                 Field::Timestamp => match timestamp::parse(&text(member)?) {
                     Some(at) => (at > now.saturating_add(skew)).then_some("is in the future"),
                     None => Some("must be an RFC 3339 time"),
