@@ -13,16 +13,16 @@ use tidegate_log::Log;
 use tidegate_log::kafka::{KafkaLog, KafkaOptions};
 use tidegate_log::sqlite::{SqliteLog, SqliteOptions};
 use tidegate_protocol::code;
-use tidegate_protocol::frame::Limits;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::cursor::{MasterKey, Sealer};
-use crate::fanout::{Input, Options, Rules, Shard};
+use crate::fanout::{Input, Shard};
 use crate::feed::catch_up::{self, CatchUp};
-use crate::feed::{Feed, FeedHandle, TopicTable};
+use crate::feed::{Feed, FeedHandle};
 use crate::ledger::Hub;
+use crate::reload::{self, Reloader};
 use crate::telemetry::Metrics;
 use crate::transport::{Assets, DevToken, Directory, Server, ServerHandle, ShardHandle, ShardThread, Status};
 
@@ -48,6 +48,8 @@ const FLUSH: Duration = Duration::from_secs(10);
 pub struct Node {
     /// Its HTTP side.
     pub server: ServerHandle,
+    /// Reads its configuration again; `None` where that does not come from a file or the environment.
+    pub reloader: Option<Arc<Reloader>>,
     log: Arc<dyn Log>,
     shards: Vec<ShardHandle>,
     threads: Vec<JoinHandle<()>>,
@@ -64,6 +66,8 @@ pub struct Extras {
     pub assets: Assets,
     /// Makes tokens under `/dev/token`.
     pub dev_token: Option<DevToken>,
+    /// Where the configuration came from, to be read again.
+    pub source: Option<config::Source>,
 }
 
 /// Opens the configured log.
@@ -88,24 +92,22 @@ impl Node {
         let life = BASE64.encode(incarnation);
         let count = config.server.shards.max(1);
         let hub = Arc::new(Hub::new(Arc::clone(&config.server.node), life.into(), count));
-        let policy = Arc::new(config.policy());
-        let table = TopicTable::new((*config.topics).clone(), Arc::clone(&policy), config.limits.event_bytes);
-        let table = Arc::new(table);
-        let rules = Rules { policy, forms: Arc::new(table.publish_forms()) };
+        let rules = reload::rules(config);
+        metrics.rules_loaded(clock.now());
         let masters = master_keys(&config.cursors)?;
         let draining: Arc<AtomicBool> = Arc::default();
 
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(ROUNDS)).unzip();
         let (feed, feed_handle) =
-            Feed::new(log.tail()?, Arc::clone(&table), senders, Arc::clone(&hub), Arc::clone(&metrics));
+            Feed::new(log.tail()?, Arc::clone(&rules.topics), senders, Arc::clone(&hub), Arc::clone(&metrics));
         let mut threads = vec![std::thread::Builder::new().name("feed".into()).spawn(move || feed.run())?];
         let reading = catch_up::Options { bytes_per_s: config.catch_up.bytes_per_s, readers: config.catch_up.readers };
-        let catch_up = CatchUp::start(&log, table, reading)?;
+        let catch_up = CatchUp::start(&log, reading)?;
 
         let directory: Arc<Directory> = Arc::default();
         let mut shards = Vec::new();
         for (index, rounds) in receivers.into_iter().enumerate() {
-            let options = shard_options(config, (index as u32, count as u32), &revocations);
+            let options = reload::options(config, (index as u32, count as u32), &revocations);
             let (rules, masters) = (rules.clone(), masters.clone());
             // Each shard seals under an incarnation of its own, since each counts its own nonces.
             let mut own = incarnation;
@@ -134,7 +136,16 @@ impl Node {
         directory.set_shards(shards.clone());
         tokio::spawn(tell_totals(Arc::clone(&hub), shards.clone(), clock));
         tokio::spawn(tell_availability(log.available(), shards.clone()));
-        tokio::spawn(refresh_keys(verifier, clock));
+        tokio::spawn(refresh_keys(Arc::clone(&verifier), clock));
+        let reloader = extras.source.map(|source| Reloader {
+            source,
+            applied: Mutex::new(config.clone()),
+            verifier,
+            feed: feed_handle.clone(),
+            shards: count,
+            metrics: Arc::clone(&metrics),
+            clock,
+        });
 
         let status = Status { draining: Arc::clone(&draining), log_available: log.available() };
         let server = Server {
@@ -148,7 +159,8 @@ impl Node {
         };
         let server = server.start().await?;
         let drain_timeout = config.server.drain_timeout;
-        Ok(Self { server, log, shards, threads, feed: feed_handle, metrics, draining, drain_timeout })
+        let reloader = reloader.map(Arc::new);
+        Ok(Self { server, reloader, log, shards, threads, feed: feed_handle, metrics, draining, drain_timeout })
     }
 
     /// Stops in order: unready, sessions told to come back elsewhere and given the time to, those that stayed ended,
@@ -184,29 +196,6 @@ impl Node {
             }
         };
         let _ = tokio::time::timeout(limit, gone).await;
-    }
-}
-
-fn shard_options(config: &Config, shard: (u32, u32), revocations: &Arc<Revocations>) -> Options {
-    let limits = &config.limits;
-    Options {
-        node: Arc::clone(&config.server.node),
-        shard,
-        limits: Limits {
-            credit: limits.credit_bytes as u64,
-            unsettled: limits.unsettled as u64,
-            frame_bytes: limits.frame_bytes as u64,
-            event_bytes: limits.event_bytes as u64,
-            subscriptions: limits.subscriptions as u64,
-        },
-        outbox_bytes: limits.outbox_bytes,
-        heartbeat_interval: config.server.heartbeat_interval.as_millis() as i64,
-        heartbeat_timeout: config.server.heartbeat_timeout.as_millis() as i64,
-        skew: config.tokens.skew_ms,
-        window_bytes: config.window.bytes,
-        publish_events: limits.publish_events,
-        publish_bytes: limits.publish_bytes,
-        revocations: Arc::clone(revocations),
     }
 }
 

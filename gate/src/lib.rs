@@ -41,6 +41,6 @@ pub use policy::{Action, Denied, Grant, Observe, Offer, Policy, Positions, Publi
 pub use revocation::{BadTarget, Revocation, Revocations, Target};
 pub use rule::{IndexKey, IndexPlan, Reads};
 pub use sign::{SignError, Signer, TokenRequest};
-pub use token::{TokenOptions, Tokens};
+pub use token::{Terms, TokenOptions, Tokens};
 pub use topics::{BadName, PhysicalName, TopicPattern, TopicRule};
 pub use verifier::Verifier;

@@ -149,11 +149,6 @@ impl Offer {
         &self.access.subject
     }
 
-    /// Whether it depends on what the event says.
-    pub fn is_conditional(&self) -> bool {
-        self.rule != Rule::All
-    }
-
     /// Leave to put this event, as it will stand on the log, onto the topic.
     pub fn admit(self, event: &impl Facts) -> Result<PublishAccess, Withheld> {
         self.rule.decide(event)?;
@@ -161,7 +156,7 @@ impl Offer {
     }
 }
 
-/// Leave to put events onto a topic. Made by [`Offer::admit`] and [`Policy::publish`] only.
+/// Leave to put events onto a topic. Made by [`Offer::admit`] only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishAccess {
     topic: Arc<str>,
@@ -257,12 +252,6 @@ impl Policy {
             subject: principal.subject.clone(),
         };
         Ok(Offer { access, rule })
-    }
-
-    /// Leave to put any event onto a topic: where some grant allows it without a condition.
-    pub fn publish(&self, principal: &Principal, topic: &str) -> Result<PublishAccess, Denied> {
-        let offer = self.offer(principal, topic)?;
-        if offer.is_conditional() { Err(Denied) } else { Ok(offer.access) }
     }
 
     /// Whether some grant allows it, on a topic that exists, whatever the grant's condition: for what is no

@@ -64,6 +64,8 @@ impl Rule {
                 any.push(bound);
             }
         }
+        // Where grants stand in the policy says nothing: two that say the same are equal.
+        any.sort_by(|one, other| one.condition().source().cmp(other.condition().source()));
         (!any.is_empty()).then(|| Self::Any(any.into()))
     }
 
@@ -117,6 +119,13 @@ impl Reads {
         !self.conditions.is_empty()
     }
 
+    /// Whether what is kept for these conditions is all that those others read. What an index looks at can be looked for
+    /// later too; headers can not.
+    pub fn serve(&self, others: &Self) -> bool {
+        let kept = |header| self.headers.binary_search(header).is_ok();
+        (self.is_conditional() || !others.is_conditional()) && others.headers.iter().all(kept)
+    }
+
     /// Of all conditions that grants put on a topic's readers.
     pub(crate) fn of<'a>(conditions: impl Iterator<Item = &'a Arc<Condition>>) -> Self {
         let (mut paths, mut headers, mut all) = (Vec::new(), Vec::new(), Vec::<Arc<Condition>>::new());
@@ -132,6 +141,7 @@ impl Reads {
         paths.dedup();
         headers.sort_unstable();
         headers.dedup();
+        all.sort_by(|one, other| one.source().cmp(other.source()));
         Self { paths: paths.into(), headers: headers.into(), conditions: all.into() }
     }
 }

@@ -1,5 +1,8 @@
 //! Verifying tokens: from a JWT to a [`Principal`], or why not.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -43,28 +46,62 @@ impl TokenOptions {
     }
 }
 
-/// Verifies tokens.
+/// Verifies tokens. What they must be like can be exchanged while it does.
 #[derive(Debug)]
 pub struct Tokens {
+    terms: ArcSwap<Terms>,
+}
+
+/// What tokens must be like, with the keys at hand. [`Tokens::renew`] makes new ones, [`Tokens::install`] lets them
+/// apply.
+#[derive(Debug)]
+pub struct Terms {
     options: TokenOptions,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 impl Tokens {
     /// Reads the keys. Those at a URL are fetched with the first token, or by [`refresh`](Self::refresh).
     pub fn new(options: TokenOptions) -> Result<Self, KeyError> {
-        let keys = Keys::open(&options.keys, &options.algorithms)?;
-        Ok(Self { options, keys })
+        let keys = Arc::new(Keys::open(&options.keys, &options.algorithms)?);
+        Ok(Self { terms: ArcSwap::from_pointee(Terms { options, keys }) })
+    }
+
+    /// New terms, with the keys that they need: those of files read again, those at a URL that is new fetched. What
+    /// is verified meanwhile, and if this fails, is verified under the old ones.
+    pub async fn renew(&self, options: TokenOptions, now: Millis) -> Result<Terms, KeyError> {
+        let old = self.terms.load_full();
+        let by_url = matches!(options.keys, KeySource::JwksUrl(_));
+        if by_url && (&options.keys, &options.algorithms) == (&old.options.keys, &old.options.algorithms) {
+            return Ok(Terms { options, keys: Arc::clone(&old.keys) });
+        }
+        let keys = Arc::new(Keys::open(&options.keys, &options.algorithms)?);
+        if by_url {
+            keys.refresh(now).await?;
+        }
+        Ok(Terms { options, keys })
+    }
+
+    /// Lets new terms apply to all that is verified from now on.
+    pub fn install(&self, terms: Terms) {
+        self.terms.store(Arc::new(terms));
     }
 
     /// Asks the source of the keys for newer ones, if that is due. To be called at the start and now and then,
     /// so that no session has to wait for it. Failing, the last good keys stay in use.
     pub async fn refresh(&self, now: Millis) -> Result<(), KeyError> {
-        self.keys.refresh(now).await
+        self.terms.load_full().keys.refresh(now).await
     }
 
     /// Who the token speaks for, if it is good at `now`.
     pub async fn verify(&self, token: &str, now: Millis) -> Result<Principal, TokenError> {
+        let terms = self.terms.load_full();
+        terms.verify(token, now).await
+    }
+}
+
+impl Terms {
+    async fn verify(&self, token: &str, now: Millis) -> Result<Principal, TokenError> {
         let limit = self.options.max_bytes;
         if token.len() > limit {
             return Err(TokenError::Oversize { bytes: token.len(), limit });

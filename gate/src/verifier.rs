@@ -36,6 +36,11 @@ impl Verifier {
         &self.revocations
     }
 
+    /// What tokens must be like, to be exchanged.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
     /// See [`Tokens::refresh`].
     pub async fn refresh(&self, now: Millis) -> Result<(), KeyError> {
         self.tokens.refresh(now).await

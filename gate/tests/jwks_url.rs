@@ -178,3 +178,32 @@ async fn a_secret_in_a_public_key_set_is_not_taken() {
     let refused = issuer.tokens().verify(&token(&secret), NOW).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::KeysUnavailable);
 }
+
+#[tokio::test]
+async fn new_terms_apply_once_they_are_installed() {
+    let (key, other) = (signer("a"), signer("b"));
+    let (issuer, newer) = (Issuer::start(&[&key]).await, Issuer::start(&[&other]).await);
+    let tokens = issuer.tokens();
+    tokens.verify(&token(&key), NOW).await.unwrap();
+
+    // Another mapping of claims: the keys that are at hand are kept, so nobody waits for the issuer.
+    let mut options = TokenOptions::new(Algorithm::ALL, KeySource::JwksUrl(issuer.url.clone()));
+    options.claims.roles = "groups".into();
+    issuer.answers(StatusCode::SERVICE_UNAVAILABLE, "");
+    let terms = tokens.renew(options, NOW).await.unwrap();
+    tokens.install(terms);
+    tokens.verify(&token(&key), NOW).await.unwrap();
+    assert_eq!(issuer.asked(), 1);
+
+    // Another issuer: asked before it counts; if it does not answer, nothing changes.
+    let options = TokenOptions::new(Algorithm::ALL, KeySource::JwksUrl(newer.url.clone()));
+    newer.answers(StatusCode::SERVICE_UNAVAILABLE, "");
+    assert!(tokens.renew(options.clone(), NOW).await.is_err());
+    tokens.verify(&token(&key), NOW).await.unwrap();
+    newer.answers(StatusCode::OK, set(&[&other]));
+    let terms = tokens.renew(options, NOW).await.unwrap();
+    assert!(tokens.verify(&token(&other), NOW).await.is_err(), "not before it is installed");
+    tokens.install(terms);
+    tokens.verify(&token(&other), NOW).await.unwrap();
+    assert!(tokens.verify(&token(&key), NOW).await.is_err(), "the older keys count no more");
+}

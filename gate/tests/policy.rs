@@ -84,16 +84,17 @@ fn what_is_not_there_and_what_is_not_granted_look_alike() {
     assert_eq!(policy.subscribe(&clerk, "no_such_topic").unwrap_err(), Denied);
     for name in ["no_such_topic", "$ledger", "_tidegate.consumers", "", "acme.orders", "ORDERS", "*"] {
         assert_eq!(policy.subscribe(&all, name).unwrap_err(), Denied, "{name}");
-        assert_eq!(policy.publish(&all, name).unwrap_err(), Denied, "{name}");
+        assert_eq!(policy.offer(&all, name).unwrap_err(), Denied, "{name}");
     }
 }
 
 #[test]
 fn publish_is_bound_to_the_token() {
     let policy = policy(vec![grant("clerk", &[Action::Publish], &["*"])]);
-    let access = policy.publish(&principal("acme", &["clerk"]), "orders").unwrap();
+    let offer = policy.offer(&principal("acme", &["clerk"]), "orders").unwrap();
+    let access = offer.admit(&Event("", "acme")).unwrap();
     assert_eq!((&**access.physical(), &**access.tenant(), &**access.subject()), ("acme.orders", "acme", "ada"));
-    let closed = policy.publish(&principal("acme", &["clerk"]), "orders_audit");
+    let closed = policy.offer(&principal("acme", &["clerk"]), "orders_audit");
     assert_eq!(closed, Err(Denied), "a topic that is not publishable is not, whatever grants say");
 }
 
@@ -177,4 +178,16 @@ proptest! {
         let after = policy([grants, vec![more]].concat()).may(&who, action, asked.0);
         prop_assert!(after || !before);
     }
+}
+
+#[test]
+fn the_order_of_grants_says_nothing() {
+    let conditional = |source: &str| Grant {
+        condition: Some(Arc::new(source.parse().unwrap())),
+        ..grant("clerk", &[Action::Subscribe], &["orders"])
+    };
+    let (one, other) = (conditional("event.type == 'a.b'"), conditional("event.data.user == 'ada'"));
+    let clerk = principal("acme", &["clerk"]);
+    let access = |grants| policy(grants).subscribe(&clerk, "orders").unwrap();
+    assert_eq!(access(vec![one.clone(), other.clone()]), access(vec![other, one]));
 }

@@ -60,6 +60,8 @@ error_codes! {
     TooManySubscriptions = "too_many_subscriptions", retryable: false;
     /// No such subscription in this session.
     UnknownSubscription = "unknown_subscription", retryable: false;
+    /// How the topic lies on the log or is read has changed: the subscription has to be asked for again.
+    TopicChanged = "topic_changed", retryable: true;
     /// The cursor is forged, of another tenant or topic, or of keys no longer held.
     InvalidCursor = "invalid_cursor", retryable: false;
     /// The event is not a valid envelope.

@@ -159,7 +159,8 @@ impl Explain {
             (None, Some(name)) => name.of(&who.tenant).to_string(),
             (None, None) => bail!("there is no topic {:?}", self.topic),
         };
-        let table = TopicTable::new((*config.topics).clone(), std::sync::Arc::new(config.policy()), usize::MAX);
+        let table =
+            TopicTable::new(std::sync::Arc::clone(&config.topics), std::sync::Arc::new(config.policy()), usize::MAX);
         let spec = table.spec(&physical).with_context(|| format!("no configured topic lies on {physical:?}"))?;
         let given = Given(&self.headers);
         let record = Record {

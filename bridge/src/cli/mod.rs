@@ -9,7 +9,6 @@ mod serve;
 mod tail;
 mod token;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -52,14 +51,15 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// Where it is.
+    fn source(&self) -> config::Source {
+        config::Source::new(self.config.clone())
+    }
+
     /// Reads it; warnings go to standard error, and every problem is named.
     fn load(&self) -> anyhow::Result<Config> {
-        // Not `vars`, which panics over a variable that is no text, whosever it is.
-        let text =
-            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.to_string_lossy().into()));
-        let environment = std::env::vars_os().filter_map(text);
-        let loaded = config::load(self.config.as_deref(), environment)
-            .map_err(|problems| anyhow::anyhow!("the configuration is not valid\n{problems}"))?;
+        let loaded = self.source().load();
+        let loaded = loaded.map_err(|problems| anyhow::anyhow!("the configuration is not valid\n{problems}"))?;
         for warning in &loaded.warnings {
             eprintln!("warning: {warning}");
         }

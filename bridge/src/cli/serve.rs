@@ -27,14 +27,24 @@ impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         telemetry::start_logging(self.log_format == "json");
         let config = self.config.load()?;
+        let mut hangups = signal(SignalKind::hangup()).context("can not wait for SIGHUP")?;
         let assets = self.assets.as_deref().map(Assets::read).transpose().context("can not read the assets")?;
         let log = open_log(&config.log).context("can not open the log")?;
-        let extras = Extras { assets: assets.unwrap_or_default(), dev_token: None };
+        let extras = Extras { assets: assets.unwrap_or_default(), dev_token: None, source: Some(self.config.source()) };
         let node = Node::start(&config, log, extras)
             .await
             .with_context(|| format!("can not start on {}", config.server.listen))?;
         tracing::info!(address = %node.server.address, node = %config.server.node, "serving");
+        let reloader = node.reloader.clone();
+        let reloading = tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                if let Some(reloader) = &reloader {
+                    reloader.reload().await;
+                }
+            }
+        });
         stopped().await?;
+        reloading.abort();
         tracing::info!("stopping");
         node.stop().await;
         Ok(())

@@ -1,5 +1,6 @@
 //! `[[grants]]`: who may do what. Nothing is allowed without one.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tidegate_gate::condition::BadCondition;
@@ -23,12 +24,13 @@ pub(super) fn read(node: Option<&Node>, report: &Report) -> Vec<Placed> {
         return Vec::new();
     };
     let mut grants = Vec::new();
+    let mut conditions = Conditions::new();
     for (at, item) in items.iter().enumerate() {
         let key = format!("grants[{at}]");
         match &item.value {
             Value::Table(table) => {
                 let section = Section::new(&*key, item.place.clone(), table, report);
-                grants.extend(read_grant(section).map(|grant| (grant, key, item.place.clone())));
+                grants.extend(read_grant(section, &mut conditions).map(|grant| (grant, key, item.place.clone())));
             }
             other => report.problem(&item.place, key, format!("must be a table, not {}", other.kind())),
         }
@@ -36,7 +38,10 @@ pub(super) fn read(node: Option<&Node>, report: &Report) -> Vec<Placed> {
     grants
 }
 
-fn read_grant(mut section: Section<'_>) -> Option<Grant> {
+/// Conditions by their text: roles that share one share it, and it is read once.
+type Conditions = HashMap<String, Result<Arc<Condition>, BadCondition>>;
+
+fn read_grant(mut section: Section<'_>, conditions: &mut Conditions) -> Option<Grant> {
     for (key, what) in [
         ("role", "must name the role whose holders it is for"),
         ("allow", "must say what it allows"),
@@ -59,8 +64,11 @@ fn read_grant(mut section: Section<'_>) -> Option<Grant> {
     if tenants == Tenants::All && allow.as_ref().is_some_and(|allow| allow.iter().any(|a| *a != Action::Observe)) {
         section.problem("tenants", "\"*\" is for observe only: put what else is allowed into a grant of its own");
     }
-    let condition =
-        section.read("where", |value| section::text(value)?.parse().map_err(|bad: BadCondition| bad.to_string()));
+    let condition = section.read("where", |value| {
+        let text = section::text(value)?;
+        let known = conditions.entry(text.to_owned()).or_insert_with(|| text.parse().map(Arc::new));
+        known.clone().map_err(|bad| bad.to_string())
+    });
     if let Some(condition) = &condition {
         judge(condition, allow.as_deref().unwrap_or_default(), &section);
     }
@@ -72,7 +80,7 @@ fn read_grant(mut section: Section<'_>) -> Option<Grant> {
         topics: topics?,
         tenants,
         positions: positions.unwrap_or_default(),
-        condition: condition.map(Arc::new),
+        condition,
         origin,
     })
 }

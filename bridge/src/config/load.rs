@@ -1,5 +1,6 @@
 //! From a file and the environment to a validated configuration.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,40 @@ pub struct Loaded {
     pub config: Config,
     /// What is allowed, but may not be meant.
     pub warnings: Vec<Problem>,
+}
+
+/// Where a configuration comes from, to be read more than once.
+#[derive(Clone)]
+pub struct Source {
+    path: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+}
+
+impl Source {
+    /// A file, if there is one, and the environment as it is now.
+    pub fn new(path: Option<PathBuf>) -> Self {
+        // Not `vars`, which panics over a variable that is no text, whosever it is.
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.to_string_lossy().into()));
+        Self { path, environment: std::env::vars_os().filter_map(text).collect() }
+    }
+
+    /// Its name in messages.
+    pub fn name(&self) -> String {
+        self.path.as_ref().map_or_else(|| "environment".to_owned(), |path| path.display().to_string())
+    }
+
+    /// Reads it.
+    pub fn load(&self) -> Result<Loaded, Problems> {
+        load(self.path.as_deref(), self.environment.iter().cloned())
+    }
+}
+
+impl std::fmt::Debug for Source {
+    /// Shows no variables: their values may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Source").field(&self.path).finish()
+    }
 }
 
 /// Reads a configuration file, if there is one, and the environment (`std::env::vars()`).

@@ -36,12 +36,12 @@ use std::sync::Arc;
 pub use cursors::{CursorKey, Cursors};
 pub use feed::{CatchUp, Window};
 pub use limits::Limits;
-pub use load::{Loaded, load, parse};
+pub use load::{Loaded, Source, load, parse};
 pub use log::{KafkaSettings, Log, SqliteSettings};
 pub use problem::{Place, Problem, Problems};
 pub use server::{Origins, Server};
 pub use tenant::TenantFrom;
-pub use topics::{Format, JsonFormat, JsonPointer, KeyForm, Topic, Topics, TypeFrom};
+pub use topics::{Format, JsonFormat, KeyForm, Topic, Topics, TypeFrom};
 
 use tidegate_gate::{Grant, Policy, TokenOptions};
 

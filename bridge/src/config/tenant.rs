@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tidegate_gate::PhysicalName;
 
 use super::section::{self, Section};
-use super::topics::{Format, JsonPointer};
+use super::topics::Format;
+use crate::json_pointer::JsonPointer;
 
 /// The one source of an event's tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]

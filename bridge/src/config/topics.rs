@@ -9,6 +9,7 @@ use tidegate_protocol::ids;
 use super::problem::Place;
 use super::section::{self, Section};
 use super::tenant::{self, TenantFrom};
+use crate::json_pointer::JsonPointer;
 
 /// `[topics]`, by logical name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,34 +73,6 @@ pub enum TypeFrom {
     Constant(Arc<str>),
     /// A place in the record.
     Member(JsonPointer),
-}
-
-/// A JSON pointer (RFC 6901) to a place below the root.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JsonPointer(Arc<str>);
-
-impl JsonPointer {
-    /// The pointer's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The names on the way, unescaped.
-    pub fn words(&self) -> impl Iterator<Item = String> {
-        self.0.split('/').skip(1).map(|word| word.replace("~1", "/").replace("~0", "~"))
-    }
-}
-
-impl std::str::FromStr for JsonPointer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let escapes = text.match_indices('~').all(|(at, _)| matches!(text.as_bytes().get(at + 1), Some(b'0' | b'1')));
-        if text.len() < 2 || !text.starts_with('/') || !escapes {
-            return Err("is no JSON pointer such as /order/id".to_owned());
-        }
-        Ok(Self(text.into()))
-    }
 }
 
 impl Topics {

@@ -60,7 +60,7 @@ impl Shard {
         let Some((wants, _)) = self.behind(key, id) else { return Step::Wait };
         let topic_key = wants.topic;
         let Some(topic) = self.topics.get(topic_key) else { return Step::Wait };
-        let (physical, topic_id, tail) = (Arc::clone(&topic.physical), topic.id, topic.tail.clone());
+        let (spec, topic_id, tail) = (Arc::clone(&topic.spec), topic.id, topic.tail.clone());
         let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
         for &partition in tail.keys() {
             // A partition that the reader does not know begins at its earliest.
@@ -87,7 +87,7 @@ impl Shard {
             return Step::More;
         };
         behind.reading = Reading::Awaiting;
-        let part = Part { physical, topic: topic_key, partition, from, until };
+        let part = Part { spec, topic: topic_key, partition, from, until };
         self.effects.push(Effect::Read(HistoryKey { session: key, subscription: id, topic: topic_id, part }));
         Step::Wait
     }
@@ -210,7 +210,7 @@ impl Shard {
         }
         let Some(session) = self.sessions.get_mut(key) else { return false };
         session.send(view, seq, &framed.bytes, &framed.rows);
-        let exhausted = session.credit <= 0 || session.in_flight.unsettled() >= self.options.limits.unsettled;
+        let exhausted = session.credit <= 0 || session.in_flight.unsettled() >= session.limits.unsettled;
         self.mark(key);
         if exhausted {
             self.pause(key);
@@ -249,8 +249,8 @@ impl Shard {
     pub(super) fn history(&mut self, asked: &HistoryKey, outcome: Result<History, ReadError>) {
         let (key, id) = (asked.session, asked.subscription);
         let (asked_of, asked) = (asked.topic, &asked.part);
-        if self.topics.get(asked.topic).is_none_or(|topic| topic.id != asked_of) {
-            // Of the topic that had this name before: the one made anew is asked for itself.
+        if self.topics.get(asked.topic).is_none_or(|topic| topic.id != asked_of || !asked.spec.serves(&topic.spec)) {
+            // Of the topic that had this name before, or without what conditions read now: it was asked for anew.
             return;
         }
         let Some((wants, behind)) = self.behind(key, id) else { return };

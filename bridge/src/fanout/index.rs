@@ -10,7 +10,7 @@ use tidegate_log::{Offsets, TopicId, TopicKey};
 
 use super::keyed::KeyIndex;
 use super::view::{ViewKey, ViewRef};
-use crate::feed::name_hash;
+use crate::feed::{TopicSpec, name_hash};
 use crate::ledger::{Counts, RowId, RowKey};
 
 /// Types of one tenant and topic whose views are remembered.
@@ -23,6 +23,8 @@ pub struct Topic {
     pub physical: Arc<str>,
     /// Logical name.
     pub logical: Arc<str>,
+    /// How its records are read.
+    pub spec: Arc<TopicSpec>,
     /// Its identity; `None` while it does not exist.
     pub id: Option<TopicId>,
     /// The next offset to come of every partition.
@@ -59,10 +61,11 @@ pub struct EventType {
 
 impl Topic {
     /// A topic of which nothing is known yet.
-    pub fn new(physical: Arc<str>, logical: Arc<str>) -> Self {
+    pub fn new(spec: TopicSpec) -> Self {
         Self {
-            physical,
-            logical,
+            physical: Arc::clone(&spec.physical),
+            logical: Arc::clone(&spec.logical),
+            spec: Arc::new(spec),
             id: None,
             tail: Offsets::new(),
             version: 0,

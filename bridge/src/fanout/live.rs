@@ -88,7 +88,7 @@ impl Shard {
         for &(key, subscription) in &members {
             let Some(session) = self.sessions.get_mut(key) else { continue };
             session.send(id, seq, &framed.bytes, &framed.rows);
-            if session.credit <= 0 || session.in_flight.unsettled() >= self.options.limits.unsettled {
+            if session.credit <= 0 || session.in_flight.unsettled() >= session.limits.unsettled {
                 exhausted.push((key, subscription));
             }
             if !std::mem::replace(&mut session.dirty, true) {

@@ -4,7 +4,7 @@
 //! waits, and knows neither sockets nor logs; [`crate::app`] wires it to them. One idea a file:
 //! `live` (rounds to views), `behind` (feeding one subscription alone), `subscribe`, `publishing` (what becomes of an
 //! event that is offered) for sessions (`publish`) and requests (`requests`),
-//! `clock` (heartbeats, expiry, idle topics), `observe` (`$ledger`).
+//! `renew` (other grants, other rules), `clock` (heartbeats, expiry, idle topics), `observe` (`$ledger`).
 
 mod behind;
 mod clock;
@@ -15,6 +15,7 @@ mod observe;
 mod publish;
 mod publishing;
 mod requests;
+mod renew;
 mod revoke;
 mod shard;
 mod subscribe;
@@ -35,9 +36,10 @@ use tidegate_log::{AppendError, Appended, LogError, NewRecord, Offsets, ReadErro
 use tidegate_protocol::code::CloseCode;
 use tidegate_protocol::frame::{ClientFrame, Failed, Limits};
 use tidegate_protocol::timestamp::Millis;
+use tokio::sync::mpsc;
 
 use crate::feed::catch_up::{History, Part};
-use crate::feed::{PublishForm, Round};
+use crate::feed::{Round, TopicTable};
 use crate::ledger::NodeSnapshot;
 use crate::session::{Format, Outbox};
 
@@ -88,8 +90,30 @@ pub struct Options {
 pub struct Rules {
     /// Who may do what.
     pub policy: Arc<Policy>,
-    /// How each logical topic's records are written.
-    pub forms: Arc<std::collections::HashMap<Arc<str>, PublishForm>>,
+    /// How each topic's records are read and written.
+    pub topics: Arc<TopicTable>,
+}
+
+/// New rules for a shard that runs.
+#[derive(Debug)]
+pub struct Renewal {
+    /// Who may do what, of which topics.
+    pub rules: Rules,
+    /// What new sessions must stay within. The rest of it is as it was when the shard was made.
+    pub options: Options,
+    /// Where each shard says what came of it.
+    pub told: mpsc::Sender<Applied>,
+}
+
+/// What new rules came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Sessions that were told something.
+    pub sessions: usize,
+    /// Subscriptions that see other events from here on.
+    pub moved: usize,
+    /// Subscriptions that ended.
+    pub ended: usize,
 }
 
 /// What happens to a shard.

@@ -121,7 +121,7 @@ impl Desk<'_> {
         let policy = &self.rules.policy;
         let denied = |error: tidegate_gate::Denied| Failed::new(ErrorCode::Denied, error.to_string());
         let offer = policy.offer(author.principal, &topic).map_err(denied)?;
-        let Some(form) = self.rules.forms.get(offer.topic()) else {
+        let Some(form) = self.rules.topics.form(offer.topic()) else {
             return Err(Failed::new(ErrorCode::Unsupported, "only topics of the envelope format can be published to"));
         };
         publisher.limit.take(event.len() as u64, now).map_err(|after| Failed {

@@ -102,6 +102,8 @@ impl Shard {
             client,
             format,
             outbox,
+            limits: options.limits,
+            outbox_bytes: options.outbox_bytes + options.limits.credit as usize,
             credit: options.limits.credit.cast_signed(),
             paused: false,
             in_flight: crate::session::InFlight::default(),
@@ -253,7 +255,7 @@ impl Shard {
     fn give_back(&mut self, key: SessionKey, credit: u64) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.credit += credit.cast_signed();
-        let room = session.credit > 0 && session.in_flight.unsettled() < self.options.limits.unsettled;
+        let room = session.credit > 0 && session.in_flight.unsettled() < session.limits.unsettled;
         if session.paused && room {
             session.paused = false;
             self.hungry.extend(session.subscriptions.iter().map(|s| (key, s.id)));
@@ -363,8 +365,7 @@ impl Shard {
 
     fn check_outbox(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get(key) else { return };
-        let bound = self.options.outbox_bytes + self.options.limits.credit as usize;
-        if session.outbox.borrow().is_over(bound) {
+        if session.outbox.borrow().is_over(session.outbox_bytes) {
             self.end(key, code::SLOW_CONSUMER);
         }
     }

@@ -12,9 +12,10 @@ use tidegate_protocol::timestamp::Millis;
 
 use super::index::Topic;
 use super::live::tenant_name;
+use super::renew::Cause;
 use super::shard::Shard;
 use super::view::ViewKey;
-use super::{Effect, SessionKey};
+use super::{Effect, Rules, SessionKey};
 use crate::session::{Behind, LedgerSubscription, Reading, Session, Subscription, SubscriptionState};
 
 /// The bus's own topic of totals.
@@ -28,21 +29,33 @@ const MAX_CURSORS: usize = 129;
 
 /// A topic that the feed was asked to follow and has not answered for. It is asked once, also when everyone has lost
 /// patience meanwhile: so its answer is never an older one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Following {
-    logical: Arc<str>,
-    waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<Waiting>,
 }
 
 /// A subscription to such a topic.
 #[derive(Debug)]
-struct Waiting {
-    session: SessionKey,
-    request: u32,
-    access: Access,
+pub struct Waiting {
+    pub(super) session: SessionKey,
+    pub(super) request: u32,
+    pub(super) access: Access,
     filter: Filter,
-    from: From,
+    pub(super) from: From,
     since: Millis,
+}
+
+impl Rules {
+    /// Leave to subscribe to a topic and to begin there.
+    pub(super) fn allowed(&self, principal: &Principal, topic: &str, from: &From) -> Result<Access, Failed> {
+        let denied = |error: tidegate_gate::Denied| Failed::new(ErrorCode::Denied, error.to_string());
+        let access = self.policy.subscribe(principal, topic).map_err(denied)?;
+        let replays = matches!(from, From::Earliest | From::Time(_));
+        if replays && !self.policy.may(principal, Action::Replay, topic) {
+            return Err(Failed::new(ErrorCode::Denied, "to begin at the earliest or at a time needs the grant replay"));
+        }
+        Ok(access)
+    }
 }
 
 impl Shard {
@@ -73,13 +86,7 @@ impl Shard {
             self.say(key, &ServerFrame::Subscribed(subscribed));
             return Ok(());
         }
-        let denied = |error: tidegate_gate::Denied| Failed::new(ErrorCode::Denied, error.to_string());
-        let access = self.rules.policy.subscribe(&session.principal, &topic).map_err(denied)?;
-        if matches!(from, From::Earliest | From::Time(_))
-            && !self.rules.policy.may(&session.principal, Action::Replay, &topic)
-        {
-            return Err(Failed::new(ErrorCode::Denied, "to begin at the earliest or at a time needs the grant replay"));
-        }
+        let access = self.rules.allowed(&session.principal, &topic, &from)?;
         let malformed = |pointer: String, what: String| Failed {
             pointer: Some(format!("/subscribe{pointer}")),
             ..Failed::new(ErrorCode::MalformedFrame, format!("/subscribe{pointer}: {what}"))
@@ -100,7 +107,7 @@ impl Shard {
             None => {
                 let following = self.following.entry(Arc::clone(&physical)).or_insert_with(|| {
                     self.effects.push(Effect::Follow(physical));
-                    Following { logical: Arc::clone(waiting.access.topic()), waiting: Vec::new() }
+                    Following::default()
                 });
                 following.waiting.push(waiting);
             }
@@ -110,9 +117,17 @@ impl Shard {
 
     /// The feed follows a topic: whoever waited for it can begin.
     pub(super) fn followed(&mut self, physical: &Arc<str>, key: TopicKey, id: Option<TopicId>, offsets: Offsets) {
-        let Some(Following { logical, waiting }) = self.following.remove(physical) else { return };
+        let Some(Following { waiting }) = self.following.remove(physical) else {
+            if self.topics.get(key).is_none() {
+                // It was asked for under older rules, and nobody waits for it any more.
+                self.effects.push(Effect::Unfollow(key));
+            }
+            return;
+        };
         if self.topics.get(key).is_none() {
-            let mut topic = Topic::new(Arc::clone(physical), logical);
+            // The feed answers only for what is configured, and by the rules that hold here too.
+            let Some(spec) = self.rules.topics.spec(physical) else { return };
+            let mut topic = Topic::new(spec);
             topic.id = id;
             topic.idle_since = Some(self.moment.now);
             self.window.open(key, &offsets);
@@ -129,10 +144,10 @@ impl Shard {
         let Waiting { session: key, request, access, filter, from, .. } = waiting;
         let Some(session) = self.sessions.get_mut(key) else { return };
         // The token may have been renewed meanwhile.
-        if self.rules.policy.subscribe(&session.principal, access.topic()).as_ref() != Ok(&access) {
-            let failed = Failed::new(ErrorCode::Denied, tidegate_gate::Denied.to_string());
-            return self.refuse(key, failed.answering(request));
-        }
+        let access = match self.rules.allowed(&session.principal, access.topic(), &from) {
+            Ok(access) => access,
+            Err(failed) => return self.refuse(key, failed.answering(request)),
+        };
         let id = session.subscription_id();
         let wants = ViewKey { topic, access, filter, format: session.format };
         let state = SubscriptionState::Opening(from.clone(), self.moment.now);
@@ -323,40 +338,6 @@ impl Shard {
         });
         self.check_revoked(key);
         self.say(key, &ServerFrame::Refreshed(Refreshed { id: request, expires: Some(expires) }));
-        self.check_grants(key);
-    }
-
-    /// Ends the subscriptions that the session's grants no longer allow.
-    fn check_grants(&mut self, key: SessionKey) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let policy = &self.rules.policy;
-        let principal = &session.principal;
-        let (mut lost, mut changed) = (Vec::new(), Vec::new());
-        for subscription in &session.subscriptions {
-            match policy.subscribe(principal, subscription.wants.access.topic()) {
-                Ok(access) if access == subscription.wants.access => {}
-                Ok(access) => changed.push((subscription.id, access)),
-                Err(_) => lost.push(subscription.id),
-            }
-        }
-        let observe = policy.observe(principal);
-        match observe {
-            Some(observe) => session.ledgers.iter_mut().for_each(|ledger| ledger.observe = observe.clone()),
-            None => lost.extend(std::mem::take(&mut session.ledgers).into_iter().map(|ledger| ledger.id)),
-        }
-        for (id, access) in changed {
-            // From here on other events: what was sent before stays sent.
-            self.fall_behind(key, id);
-            if let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) {
-                subscription.wants.access = access;
-                self.hungry.push_back((key, id));
-            }
-        }
-        for id in lost {
-            self.drop_subscription(key, id);
-            let failed =
-                Failed { subscription: Some(id), ..Failed::new(ErrorCode::Denied, "the new token does not allow it") };
-            self.refuse(key, failed);
-        }
+        self.check_grants(key, Cause::Token);
     }
 }

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use tidegate_log::{Limit, Log, LogError, Offsets, ReadError, Reader, TopicKey};
 
-use super::decode::decode;
+use super::decode::{TopicSpec, decode};
 use super::round::Round;
-use super::topics::TopicTable;
 
 /// One part of history.
 const CHUNK_RECORDS: usize = 2_048;
@@ -19,11 +18,12 @@ const CHUNK_BYTES: usize = 512 * 1024;
 /// Parts that are kept for others who ask for the same.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Which part of which partition.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Which part of which partition, and how it is read: whoever asks says it, so that what comes is what the rules ask
+/// for that it is decided by.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Physical topic.
-    pub physical: Arc<str>,
+    /// The physical topic, and how its records are read.
+    pub spec: Arc<TopicSpec>,
     /// Its key in the live feed, which the events of the part carry.
     pub topic: TopicKey,
     /// Which partition.
@@ -71,18 +71,17 @@ struct Shared {
     jobs: Mutex<Receiver<Job>>,
     cache: Arc<Mutex<Cache>>,
     rate: Mutex<Rate>,
-    table: Arc<TopicTable>,
 }
 
 impl CatchUp {
     /// Starts the readers' threads; they end when the last handle is gone.
     #[expect(clippy::disallowed_methods, reason = "each subscription that is behind asks for one part at a time")]
-    pub fn start(log: &Arc<dyn Log>, table: Arc<TopicTable>, options: Options) -> Result<Self, LogError> {
+    pub fn start(log: &Arc<dyn Log>, options: Options) -> Result<Self, LogError> {
         let (jobs, receiver) = channel();
         let rate = Rate { per_s: options.bytes_per_s, debt: 0, at: Instant::now() };
         let cache = Arc::<Mutex<Cache>>::default();
         let (jobs_of_all, rate) = (Mutex::new(receiver), Mutex::new(rate));
-        let shared = Arc::new(Shared { jobs: jobs_of_all, cache: Arc::clone(&cache), rate, table });
+        let shared = Arc::new(Shared { jobs: jobs_of_all, cache: Arc::clone(&cache), rate });
         for number in 0..options.readers.max(1) {
             let (reader, shared) = (log.reader()?, Arc::clone(&shared));
             let name = format!("catch-up-{number}");
@@ -134,14 +133,13 @@ impl Shared {
             }
             cache.life(part.topic)
         };
-        let spec = self.table.spec(&part.physical).ok_or(ReadError::Unknown)?;
         let limit = Limit { records: CHUNK_RECORDS, bytes: CHUNK_BYTES, until: part.until };
         let mut round = Round::default();
         let mut bytes = 0;
-        let chunk = reader.read(&part.physical, part.partition, part.from, limit, &mut |record| {
+        let chunk = reader.read(&part.spec.physical, part.partition, part.from, limit, &mut |record| {
             bytes += record.value.map_or(0, <[u8]>::len) as u64;
             // What is wrong with a record was counted when the live feed met it.
-            let _ = decode(&spec, part.topic, &record, &mut round);
+            let _ = decode(&part.spec, part.topic, &record, &mut round);
         })?;
         // At the end nothing below `until` is still to come: the feed has been beyond it.
         let next = if chunk.end { chunk.next.max(part.until) } else { chunk.next };
@@ -209,10 +207,26 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_gate::Reads;
+
     use super::*;
+    use crate::feed::{Format, TenantSource};
+
+    fn spec(reads: Option<Reads>) -> Arc<TopicSpec> {
+        Arc::new(TopicSpec {
+            logical: "orders".into(),
+            physical: "acme.orders".into(),
+            named_tenant: Some("acme".into()),
+            tenant: TenantSource::Name,
+            tenant_key: false,
+            format: Format::Envelope,
+            reads: reads.map(Arc::new),
+            max_event: 1 << 20,
+        })
+    }
 
     fn part(topic: u32, from: i64) -> Part {
-        Part { physical: "acme.orders".into(), topic: TopicKey(topic), partition: 0, from, until: from + 10 }
+        Part { spec: spec(None), topic: TopicKey(topic), partition: 0, from, until: from + 10 }
     }
 
     fn history(next: i64) -> History {
@@ -233,6 +247,15 @@ mod tests {
         let life = cache.life(TopicKey(1));
         cache.put(part(1, 0), life, history(7));
         assert_eq!(cache.get(&part(1, 0)).map(|history| history.next), Some(7));
+    }
+
+    #[test]
+    fn what_was_read_by_other_rules_is_another_part() {
+        let mut cache = Cache::default();
+        let conditional = Reads { headers: ["region".into()].into(), ..Reads::default() };
+        cache.put(part(1, 0), 0, history(10));
+        let other = Part { spec: spec(Some(conditional)), ..part(1, 0) };
+        assert!(cache.get(&other).is_none() && cache.get(&part(1, 0)).is_some());
     }
 
     #[test]

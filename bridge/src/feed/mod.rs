@@ -7,7 +7,7 @@ mod tail;
 mod topics;
 
 pub use decode::{
-    Format, JsonFormat, Outcome as Decoded, Pointer, Reason, TenantSource, TopicSpec, TypeSource, decode,
+    Format, JsonFormat, Outcome as Decoded, Reason, TenantSource, TopicSpec, TypeSource, decode,
 };
 pub use round::{Entry, Looked, Round, name_hash};
 pub use tail::{Feed, FeedHandle, FeedMessage};

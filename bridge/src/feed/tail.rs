@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::decode::{Outcome, TopicSpec, decode};
 use super::round::Round;
 use super::topics::TopicTable;
+use crate::fanout::Renewal;
 use crate::ledger::Hub;
 use crate::telemetry::Metrics;
 
@@ -48,6 +49,8 @@ pub enum FeedMessage {
     Closed(TopicKey),
     /// Events.
     Round(Arc<Round>),
+    /// Rules that apply to what follows. What came before was read, and is to be decided about, under the older ones.
+    Rules(Arc<Renewal>),
 }
 
 /// Asks the feed for topics; a clone for each shard.
@@ -60,6 +63,7 @@ pub struct FeedHandle {
 enum Command {
     Follow(usize, Arc<str>),
     Unfollow(usize, TopicKey),
+    Rules(Arc<Renewal>),
     Stop,
 }
 
@@ -96,6 +100,11 @@ impl FeedHandle {
     /// No longer follows it for that shard.
     pub fn unfollow(&self, shard: usize, topic: TopicKey) {
         self.send(Command::Unfollow(shard, topic));
+    }
+
+    /// Reads by new rules from now on, and hands them to every shard at their place among the rounds.
+    pub fn renew(&self, renewal: Arc<Renewal>) {
+        self.send(Command::Rules(renewal));
     }
 
     /// Ends the feed's thread.
@@ -162,23 +171,19 @@ impl Feed {
             Command::Unfollow(shard, topic) => {
                 let Some(followed) = self.followed.get_mut(&topic) else { return };
                 followed.shards.retain(|other| *other != shard);
-                if followed.shards.is_empty()
-                    && let Some(followed) = self.followed.remove(&topic)
-                {
-                    self.tail.unfollow(topic);
-                    self.readings
-                        .entry(followed.spec.logical)
-                        .or_default()
-                        .add(&Reading { lag: 0, ..followed.reading });
+                if followed.shards.is_empty() {
+                    self.unfollow(topic);
                 }
             }
+            Command::Rules(renewal) => self.renew(renewal),
             Command::Stop => self.stop.store(true, Ordering::Relaxed),
         }
     }
 
     fn follow(&mut self, shard: usize, physical: &Arc<str>) {
         let Some(spec) = self.table.spec(physical) else {
-            tracing::error!(%physical, "asked to follow a topic that is not configured");
+            // It was asked for under older rules; who waits for it is told by the shard.
+            tracing::debug!(%physical, "asked to follow a topic that is not configured");
             return;
         };
         let topic = self.tail.follow(physical);
@@ -197,6 +202,31 @@ impl Feed {
         if followed.known {
             let message = followed.introduction(topic);
             Self::send(&self.shards, shard, message);
+        }
+    }
+
+    fn unfollow(&mut self, topic: TopicKey) {
+        let Some(followed) = self.followed.remove(&topic) else { return };
+        self.tail.unfollow(topic);
+        self.readings.entry(followed.spec.logical).or_default().add(&Reading { lag: 0, ..followed.reading });
+    }
+
+    /// All that was read so far has been delivered. Shards drop what is not followed any more at the same place, and
+    /// ask anew for what is still there and read otherwise.
+    fn renew(&mut self, renewal: Arc<Renewal>) {
+        self.table = Arc::clone(&renewal.rules.topics);
+        let mut gone = Vec::new();
+        for (&topic, followed) in &mut self.followed {
+            match self.table.spec(&followed.spec.physical) {
+                Some(spec) if spec.same_events(&followed.spec) => followed.spec = spec,
+                _ => gone.push(topic),
+            }
+        }
+        for topic in gone {
+            self.unfollow(topic);
+        }
+        for shard in 0..self.shards.len() {
+            Self::send(&self.shards, shard, FeedMessage::Rules(Arc::clone(&renewal)));
         }
     }
 

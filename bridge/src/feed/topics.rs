@@ -8,12 +8,13 @@ use tidegate_gate::Policy;
 use super::decode::{Format, JsonFormat, TenantSource, TopicSpec, TypeSource};
 use crate::config::{self, KeyForm, TenantFrom, Topics, TypeFrom};
 
-/// Finds how a physical topic is read.
+/// Finds how a physical topic is read, and how a logical one is published to.
 #[derive(Debug)]
 pub struct TopicTable {
-    topics: Topics,
+    topics: Arc<Topics>,
     policy: Arc<Policy>,
     max_event: usize,
+    forms: HashMap<Arc<str>, PublishForm>,
 }
 
 /// How an event that is published becomes a record.
@@ -35,8 +36,10 @@ pub enum PublishForm {
 
 impl TopicTable {
     /// The table of the configured topics; `max_event` is the largest record that is read, in bytes.
-    pub fn new(topics: Topics, policy: Arc<Policy>, max_event: usize) -> Self {
-        Self { topics, policy, max_event }
+    pub fn new(topics: Arc<Topics>, policy: Arc<Policy>, max_event: usize) -> Self {
+        let envelopes = topics.iter().filter(|topic| topic.format == config::Format::Envelope);
+        let forms = envelopes.map(|topic| (Arc::clone(&topic.name), publish_form(topic))).collect();
+        Self { topics, policy, max_event, forms }
     }
 
     /// How the topic of this physical name is read; `None` if none is configured.
@@ -63,10 +66,9 @@ impl TopicTable {
         })
     }
 
-    /// How events are published, by logical topic; topics that are not of the envelope format are not published to.
-    pub fn publish_forms(&self) -> HashMap<Arc<str>, PublishForm> {
-        let envelopes = self.topics.iter().filter(|topic| topic.format == config::Format::Envelope);
-        envelopes.map(|topic| (Arc::clone(&topic.name), publish_form(topic))).collect()
+    /// How events are published to a logical topic; `None` if it is not of the envelope format, which is not published to.
+    pub fn form(&self, logical: &str) -> Option<&PublishForm> {
+        self.forms.get(logical)
     }
 }
 
@@ -81,25 +83,20 @@ fn tenant_source(topic: &config::Topic) -> TenantSource {
 }
 
 fn format(topic: &config::Topic) -> Format {
-    let pointer = |pointer: &config::JsonPointer| pointer.as_str().parse().ok();
     match &topic.format {
         config::Format::Envelope => Format::Envelope,
         config::Format::CloudEvents => Format::CloudEvents,
         config::Format::Json(json) => Format::Json(JsonFormat {
             event_type: match &json.event_type {
                 TypeFrom::Constant(name) => TypeSource::Constant(name.to_string()),
-                TypeFrom::Member(at) => at.as_str().parse().map_or_else(
-                    // The configuration has checked it; a type that is none quarantines the record.
-                    |_| TypeSource::Constant(String::new()),
-                    TypeSource::Pointer,
-                ),
+                TypeFrom::Member(at) => TypeSource::Pointer(at.clone()),
             },
-            id: json.id.as_ref().and_then(pointer),
-            correlation_id: json.correlation_id.as_ref().and_then(pointer),
-            time: json.timestamp.as_ref().and_then(pointer),
-            key: json.key.as_ref().and_then(pointer),
+            id: json.id.clone(),
+            correlation_id: json.correlation_id.clone(),
+            time: json.timestamp.clone(),
+            key: json.key.clone(),
             tenant: match &topic.tenant {
-                Some(TenantFrom::Member(at)) => pointer(at),
+                Some(TenantFrom::Member(at)) => Some(at.clone()),
                 _ => None,
             },
         }),

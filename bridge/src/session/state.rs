@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate_gate::{Observe, Principal};
 use tidegate_log::Offsets;
+use tidegate_protocol::frame::Limits;
 use tidegate_protocol::ledger::Column;
 use tidegate_protocol::timestamp::Millis;
 
@@ -29,6 +30,10 @@ pub struct Session {
     pub format: Format,
     /// Bytes on their way to its socket.
     pub outbox: Rc<RefCell<Outbox>>,
+    /// What it must stay within, as it was told.
+    pub limits: Limits,
+    /// Bytes that may wait for its socket.
+    pub outbox_bytes: usize,
     /// Bytes of batches that may still be sent; below zero it is paused.
     pub credit: i64,
     /// Out of credit, or of room for unsettled deliveries.

@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tidegate_protocol::ledger::Counts;
+use tidegate_protocol::timestamp::Millis;
 
 use super::names;
 use crate::ledger::NodeSnapshot;
@@ -51,6 +52,9 @@ pub struct Metrics {
     frames: Counter,
     published: Family<ByOutcome, Counter>,
     sessions_revoked: Counter,
+    reloads: Family<ByOutcome, Counter>,
+    reload_failed: Gauge,
+    loaded: Gauge,
 }
 
 impl Metrics {
@@ -109,6 +113,24 @@ impl Metrics {
         self.sessions_revoked.inc_by(count as u64);
     }
 
+    /// The rules that apply were read then.
+    pub fn rules_loaded(&self, at: Millis) {
+        self.loaded.set(at / 1000);
+    }
+
+    /// A reload of the configuration was applied.
+    pub fn reload_applied(&self, at: Millis) {
+        self.reloads.get_or_create(&ByOutcome { outcome: "applied" }).inc();
+        self.reload_failed.set(0);
+        self.rules_loaded(at);
+    }
+
+    /// A reload of the configuration was refused: the older rules stay.
+    pub fn reload_refused(&self) {
+        self.reloads.get_or_create(&ByOutcome { outcome: "refused" }).inc();
+        self.reload_failed.set(1);
+    }
+
     /// All of it and the ledger's totals, as Prometheus (`OpenMetrics`) text.
     pub fn text(&self, ledger: &NodeSnapshot, log_available: bool) -> String {
         let mut registry = Registry::with_prefix("tidegate");
@@ -120,6 +142,9 @@ impl Metrics {
         add(&mut registry, names::FRAMES, self.frames.clone());
         add(&mut registry, names::PUBLISHED, self.published.clone());
         add(&mut registry, names::SESSIONS_REVOKED, self.sessions_revoked.clone());
+        add(&mut registry, names::RELOADS, self.reloads.clone());
+        add(&mut registry, names::RELOAD_FAILED, self.reload_failed.clone());
+        add(&mut registry, names::LOADED, self.loaded.clone());
         let available: Gauge = Gauge::default();
         available.set(i64::from(log_available));
         add(&mut registry, names::LOG_AVAILABLE, available);

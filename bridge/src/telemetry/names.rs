@@ -20,3 +20,9 @@ pub(super) const IMBALANCE: (&str, &str) =
     ("ledger_imbalance", "1 while a law of the ledger does not hold on this node");
 pub(super) const SESSIONS_REVOKED: (&str, &str) = ("sessions_revoked", "Open sessions that a revocation ended");
 pub(super) const LOG_AVAILABLE: (&str, &str) = ("log_available", "1 while the log can be reached");
+pub(super) const RELOADS: (&str, &str) =
+    ("policy_reloads", "Reloads of the configuration, by outcome: applied, or refused for what is wrong with it");
+pub(super) const RELOAD_FAILED: (&str, &str) =
+    ("policy_reload_failed", "1 while the last reload was refused and older rules apply");
+pub(super) const LOADED: (&str, &str) =
+    ("policy_loaded_timestamp_seconds", "When the rules that apply were read, in seconds since 1970");

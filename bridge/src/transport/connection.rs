@@ -54,7 +54,7 @@ enum Incoming {
 /// Serves one connection to its end.
 pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
     let (socket, stream) = Socket::new(tcp, early);
-    let limit = local.frame_bytes;
+    let limit = local.frame_bytes.get();
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)

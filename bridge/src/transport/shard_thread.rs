@@ -195,7 +195,7 @@ impl ShardThread {
             settling: Cell::new(false),
             logged: Cell::new(0),
             handshake_timeout: self.handshake_timeout,
-            frame_bytes: self.frame_bytes,
+            frame_bytes: Cell::new(self.frame_bytes),
         });
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -265,7 +265,7 @@ pub(super) struct Local {
     /// Failures of conditions that were logged in this second.
     logged: Cell<u32>,
     pub(super) handshake_timeout: Duration,
-    pub(super) frame_bytes: usize,
+    pub(super) frame_bytes: Cell<usize>,
 }
 
 impl Local {
@@ -328,6 +328,13 @@ impl Local {
 
     fn feed_message(&self, message: FeedMessage) {
         let input = match message {
+            FeedMessage::Rules(renewal) => {
+                let applied = self.shard.borrow_mut().renew(self.moment(), &renewal);
+                self.frame_bytes.set(renewal.options.limits.frame_bytes as usize);
+                // Whoever asked may have stopped waiting.
+                let _ = renewal.told.try_send(applied);
+                return;
+            }
             FeedMessage::Round(round) => Input::Round(round),
             FeedMessage::Followed { physical, topic, id, offsets } => Input::Followed { physical, topic, id, offsets },
             FeedMessage::Opened(topic, id, offsets) => Input::TopicOpened { topic, id, offsets },

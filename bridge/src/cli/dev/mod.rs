@@ -57,7 +57,7 @@ impl Dev {
         let assets = self.assets.as_deref().map(Assets::read).transpose().context("can not read the assets")?;
         let log = open_log(&config.log).context("can not open the log")?;
         let tokens = dev_tokens(&secret);
-        let extras = Extras { assets: assets.unwrap_or_default(), dev_token: Some(Arc::clone(&tokens)) };
+        let extras = Extras { assets: assets.unwrap_or_default(), dev_token: Some(Arc::clone(&tokens)), source: None };
         let node = Node::start(&config, Arc::clone(&log), extras).await;
         let node = node.with_context(|| format!("can not start on {}", self.listen))?;
         let address = node.server.address;

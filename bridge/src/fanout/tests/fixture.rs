@@ -1,15 +1,15 @@
 //! What the tests of the shard are set up with.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tidegate_gate::{Action, Grant, Policy, Positions, Principal, Rate, Tenants, TopicRule};
 use tidegate_log::Offsets;
 use tidegate_protocol::frame::Limits;
 
+use crate::config;
 use crate::cursor::{MasterKey, Sealer};
 use crate::fanout::{Options, Rules};
-use crate::feed::PublishForm;
+use crate::feed::TopicTable;
 
 pub const NOW: i64 = 1_800_000_000_000;
 
@@ -58,7 +58,7 @@ pub fn rules() -> Rules {
         topic("orders", "orders", false),
         topic("audit", "{tenant}.audit", false),
         topic("news", "news", true),
-        topic("keyed", "keyed", false),
+        topic("keyed", "{tenant}.keyed", false),
     ];
     let grant = |role: &str, allow: &[Action], tenants| Grant {
         role: role.into(),
@@ -80,12 +80,35 @@ pub fn rules() -> Rules {
         grant("observer", &[Action::Observe], Tenants::Own),
         grant("operator", &[Action::Observe, Action::Publish], Tenants::All),
     ];
-    let forms = HashMap::from([
-        (Arc::from("orders"), PublishForm::TenantKey { tenant_header: Some("owner".into()) }),
-        (Arc::from("audit"), PublishForm::Plain { tenant_header: None }),
-        (Arc::from("keyed"), PublishForm::KeyIsTenant),
-    ]);
-    Rules { policy: Arc::new(Policy::new(topics, grants)), forms: Arc::new(forms) }
+    with(topics, grants)
+}
+
+/// The rules of these topics and grants.
+pub fn with(topics: impl IntoIterator<Item = TopicRule>, grants: impl IntoIterator<Item = Grant>) -> Rules {
+    let policy = Arc::new(Policy::new(topics, grants));
+    Rules { topics: Arc::new(TopicTable::new(configured(TOPICS), Arc::clone(&policy), 1 << 20)), policy }
+}
+
+/// How the topics lie on the log.
+pub const TOPICS: &str = r#"
+[topics.orders]
+tenant.header = "owner"
+key = "tenant/key"
+[topics.audit]
+physical = "{tenant}.audit"
+[topics.news]
+public = true
+[topics.keyed]
+physical = "{tenant}.keyed"
+tenant.from = "key"
+"#;
+
+/// Topics, of their part of a configuration.
+pub fn configured(topics: &str) -> Arc<config::Topics> {
+    let rest =
+        "[log]\nkind = 'sqlite'\n[tokens]\nalgorithms = ['HS256']\nsecret = '12345678901234567890123456789012'\n";
+    let loaded = config::parse(&format!("{rest}{topics}"), "tidegate.toml", std::iter::empty());
+    loaded.unwrap_or_else(|problems| panic!("{problems}")).config.topics
 }
 
 pub fn principal(tenant: &str, subject: &str, roles: &[&str]) -> Principal {

@@ -330,7 +330,7 @@ impl World {
             Effect::Read(key) => {
                 let part = &key.part;
                 let most = 1 + self.chance.below(12);
-                let place = (&*part.physical, part.topic, part.partition);
+                let place = (&*part.spec.physical, part.topic, part.partition);
                 let read = self.log.read(place, part.from, part.until, most);
                 let read = read.map(|(round, next)| History { round: Arc::new(round), next });
                 Input::History(key, read)

@@ -22,7 +22,7 @@ use tidegate_protocol::envelope::Head;
 use tidegate_protocol::frame::Entry;
 use tidegate_protocol::{ENVELOPE_VERSION, headers, ids, json};
 
-use super::pointer::string;
+use super::document::string;
 use super::{Body, Draft, Reason, Value, identity, time_of, utc, utf8};
 
 /// More attributes than any producer writes; it bounds the search for repeats.

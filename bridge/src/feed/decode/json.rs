@@ -7,8 +7,9 @@ use tidegate_log::Record;
 use tidegate_protocol::frame::Entry;
 use tidegate_protocol::{ENVELOPE_VERSION, ids, timestamp};
 
-use super::pointer::Document;
-use super::{Body, Draft, Pointer, Reason, TenantSource, TopicSpec, Value, identity, time_of, utc};
+use super::document::Document;
+use super::{Body, Draft, Reason, TenantSource, TopicSpec, Value, identity, time_of, utc};
+use crate::json_pointer::JsonPointer;
 
 /// Where the members of an event come from. What a pointer finds must be right; where it finds nothing, the
 /// record serves instead.
@@ -18,17 +19,17 @@ pub struct JsonFormat {
     pub event_type: TypeSource,
     /// Its id: a UUID is taken as it is, another string or number gives one id however often it comes again in
     /// this topic. Without, the record's place on the log gives the id.
-    pub id: Option<Pointer>,
+    pub id: Option<JsonPointer>,
     /// What ties it to others: a UUID is taken as it is, another string or number gives one, the same each time and in
     /// every topic. Without, it is the id.
-    pub correlation_id: Option<Pointer>,
+    pub correlation_id: Option<JsonPointer>,
     /// Its time: RFC 3339 or milliseconds since the epoch. Without, it is the record's.
-    pub time: Option<Pointer>,
+    pub time: Option<JsonPointer>,
     /// The key that readers see, a string or number. Without, it is the record's.
-    pub key: Option<Pointer>,
+    pub key: Option<JsonPointer>,
     /// Its tenant. If this is the topic's source of the tenant, `/tenant_id` unless something else is said; if
     /// it is not, what is found here must agree with the source.
-    pub tenant: Option<Pointer>,
+    pub tenant: Option<JsonPointer>,
 }
 
 /// Where an event's type comes from.
@@ -37,10 +38,10 @@ pub enum TypeSource {
     /// All events of the topic have this type.
     Constant(String),
     /// The value says it.
-    Pointer(Pointer),
+    Pointer(JsonPointer),
 }
 
-static TENANT_ID: LazyLock<Pointer> = LazyLock::new(|| Pointer::to_member("tenant_id"));
+static TENANT_ID: LazyLock<JsonPointer> = LazyLock::new(|| JsonPointer::to_member("tenant_id"));
 
 pub(super) fn read<'a>(
     spec: &'a TopicSpec,
@@ -49,7 +50,7 @@ pub(super) fn read<'a>(
     record: &Record<'_>,
 ) -> Result<Draft<'a>, Reason> {
     let document = Document::read(text, Entry::DEPTH + 1)?;
-    let scalar = |pointer: &Option<Pointer>| pointer.as_ref().map_or(Ok(None), |at| document.scalar(at));
+    let scalar = |pointer: &Option<JsonPointer>| pointer.as_ref().map_or(Ok(None), |at| document.scalar(at));
     let event_type = event_type(&format.event_type, &document)?;
     let tenant = match &format.tenant {
         Some(pointer) => document.text(pointer)?,
@@ -102,11 +103,11 @@ fn event_type<'a>(source: &'a TypeSource, document: &Document<'a>) -> Result<Cow
     }
 }
 
-fn time<'a>(pointer: &Pointer, document: &Document<'a>) -> Result<Option<Cow<'a, str>>, Reason> {
+fn time<'a>(pointer: &JsonPointer, document: &Document<'a>) -> Result<Option<Cow<'a, str>>, Reason> {
     let Some(found) = document.at(pointer)? else { return Ok(None) };
     let time = match found.parse() {
         Ok(millis) => Some(timestamp::format(millis).into()),
-        Err(_) => super::pointer::string(found).and_then(utc),
+        Err(_) => super::document::string(found).and_then(utc),
     };
     let wrong = || Reason::invalid(format_args!("{pointer}: must be an RFC 3339 time or whole milliseconds"));
     time.map(Some).ok_or_else(wrong)
@@ -151,7 +152,7 @@ mod tests {
         topic(Format::Json(format))
     }
 
-    fn at(pointer: &str) -> Option<Pointer> {
+    fn at(pointer: &str) -> Option<JsonPointer> {
         pointer.parse().ok()
     }
 

@@ -5,12 +5,12 @@
 //! `filled`; what it has and is wrong makes it no event.
 
 mod cloudevents;
+mod document;
 mod envelope;
 #[cfg(test)]
 mod fixture;
 mod identity;
 mod json;
-mod pointer;
 #[cfg(test)]
 mod properties;
 mod tenant;
@@ -28,7 +28,6 @@ use tidegate_protocol::timestamp;
 
 use super::round::{KeptHeaders, Round};
 pub use json::{JsonFormat, TypeSource};
-pub use pointer::Pointer;
 
 const NOT_A_TYPE: &str = "must be words of [A-Za-z0-9_-] joined by dots, at least two";
 
@@ -51,6 +50,25 @@ pub struct TopicSpec {
     pub reads: Option<Arc<Reads>>,
     /// Largest record, in bytes of what is read of it: key, value and the headers that become members.
     pub max_event: usize,
+}
+
+impl TopicSpec {
+    /// Whether what was read by this can be decided about by rules that ask for the other.
+    pub fn serves(&self, other: &Self) -> bool {
+        let kept = match (&self.reads, &other.reads) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(ours), Some(theirs)) => ours.serve(theirs),
+        };
+        kept && self.max_event == other.max_event && self.same_events(other)
+    }
+
+    /// Whether a record is the same event under both, and lies at the same place. What is kept of it for conditions, and
+    /// how large it may be, can differ.
+    pub fn same_events(&self, other: &Self) -> bool {
+        let bare = |spec: &Self| Self { reads: None, max_event: 0, ..spec.clone() };
+        bare(self) == bare(other)
+    }
 }
 
 /// The one place that says whose a record is; all other places must agree with it.

@@ -1,55 +1,11 @@
-//! JSON pointers (RFC 6901), parsed once by the configuration and followed without building a tree.
+//! A JSON value, followed along pointers without building a tree.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::str::FromStr;
 
 use tidegate_protocol::json::{self, Member};
 
 use super::Reason;
-
-/// A JSON pointer: `/order/id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer {
-    path: Box<[String]>,
-}
-
-/// Text that is no JSON pointer to a part of a value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a JSON pointer: it must begin with '/', and '~' must be written \"~0\"")]
-pub struct BadPointer(String);
-
-impl FromStr for Pointer {
-    type Err = BadPointer;
-
-    fn from_str(text: &str) -> Result<Self, BadPointer> {
-        let path = text.strip_prefix('/').and_then(|path| path.split('/').map(step).collect());
-        path.map(|path| Self { path }).ok_or_else(|| BadPointer(text.to_owned()))
-    }
-}
-
-impl Pointer {
-    /// The pointer to a member of the whole value.
-    pub(super) fn to_member(name: &str) -> Self {
-        Self { path: [name.to_owned()].into() }
-    }
-}
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path.iter().try_for_each(|name| write!(f, "/{}", name.replace('~', "~0").replace('/', "~1")))
-    }
-}
-
-fn step(escaped: &str) -> Option<String> {
-    let mut rest = escaped.split('~');
-    let mut out = rest.next()?.to_owned();
-    for part in rest {
-        out.push(if part.starts_with('0') { '~' } else { '/' });
-        out.push_str(part.strip_prefix(['0', '1'])?);
-    }
-    Some(out)
-}
+use crate::json_pointer::JsonPointer;
 
 /// A validated JSON value whose outermost members were found once, for several pointers.
 pub(super) struct Document<'a> {
@@ -72,8 +28,8 @@ impl<'a> Document<'a> {
     }
 
     /// The text of what `pointer` points to; `None` if there is none or it is null.
-    pub(super) fn at(&self, pointer: &Pointer) -> Result<Option<&'a str>, Reason> {
-        let Some((first, rest)) = pointer.path.split_first() else { return Ok(None) };
+    pub(super) fn at(&self, pointer: &JsonPointer) -> Result<Option<&'a str>, Reason> {
+        let Some((first, rest)) = pointer.path().split_first() else { return Ok(None) };
         let repeated = || Reason::invalid(format_args!("{pointer}: a member on its path is repeated"));
         let mut found = if self.text.starts_with('{') {
             only(&self.members, first).map_err(|Repeated| repeated())?
@@ -88,13 +44,13 @@ impl<'a> Document<'a> {
     }
 
     /// The string that `pointer` points to, unescaped.
-    pub(super) fn text(&self, pointer: &Pointer) -> Result<Option<Cow<'a, str>>, Reason> {
+    pub(super) fn text(&self, pointer: &JsonPointer) -> Result<Option<Cow<'a, str>>, Reason> {
         let Some(value) = self.at(pointer)? else { return Ok(None) };
         string(value).map(Some).ok_or_else(|| Reason::invalid(format_args!("{pointer}: must be a string")))
     }
 
     /// The string or number that `pointer` points to, as text.
-    pub(super) fn scalar(&self, pointer: &Pointer) -> Result<Option<Cow<'a, str>>, Reason> {
+    pub(super) fn scalar(&self, pointer: &JsonPointer) -> Result<Option<Cow<'a, str>>, Reason> {
         match self.at(pointer)? {
             Some(number) if number.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
                 Ok(Some(Cow::Borrowed(number)))
@@ -176,19 +132,5 @@ mod tests {
         assert!(at(r#"{"a":{"b":1,"\u0062":2}}"#, "/a/b").is_err());
         assert!(at(r#"{"a":1,"a":2}"#, "/a/b").is_err());
         assert_eq!(at(r#"{"a":{"b":1},"c":2,"c":3}"#, "/a/b"), Ok(Some("1")));
-    }
-
-    #[test]
-    fn is_written_as_it_was_read() {
-        for text in ["/", "/a/0", "/m~0n~1o/"] {
-            assert_eq!(text.parse::<Pointer>().unwrap().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn refuses_what_is_no_pointer() {
-        for bad in ["", "a", "/a~", "/a~2", "$.a"] {
-            assert!(bad.parse::<Pointer>().is_err(), "{bad}");
-        }
     }
 }
