@@ -7,6 +7,7 @@ mod fixture;
 mod model;
 mod properties;
 mod publishing;
+mod renewal;
 mod reports;
 mod requests;
 mod revoke;

@@ -6,9 +6,7 @@ mod round;
 mod tail;
 mod topics;
 
-pub use decode::{
-    Format, JsonFormat, Outcome as Decoded, Reason, TenantSource, TopicSpec, TypeSource, decode,
-};
-pub use round::{Entry, Looked, Round, name_hash};
+pub use decode::{Format, JsonFormat, Outcome as Decoded, Reason, TenantSource, TopicSpec, TypeSource, decode};
+pub use round::{Entry, KeptHeaders, Looked, Round, name_hash};
 pub use tail::{Feed, FeedHandle, FeedMessage};
 pub use topics::{PublishForm, TopicTable};

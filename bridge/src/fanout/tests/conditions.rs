@@ -13,14 +13,19 @@ use crate::fanout::{Effect, Input, SessionKey};
 use crate::feed::Round;
 
 /// Events of `acme` on `orders`, from offset 10: one for each user.
-fn events(users: &[&str]) -> Input {
-    events_of("order.paid", users)
+pub fn events(users: &[&str]) -> Input {
+    events_from(10, "order.paid", users)
 }
 
 /// The same, of that type; their key is `k1`.
 fn events_of(kind: &str, users: &[&str]) -> Input {
+    events_from(10, kind, users)
+}
+
+/// The same, from another offset.
+pub fn events_from(from: i64, kind: &str, users: &[&str]) -> Input {
     let mut round = Round::default();
-    for (offset, user) in (10i64..).zip(users) {
+    for (offset, user) in (from..).zip(users) {
         let event = format!(r#"{{"id":"{offset}","type":"{kind}","data":{{"user":{user}}}}}"#);
         round.push((TopicKey(1), 0, offset), ("acme", kind), Some("k1"), |out| {
             Entry::write(out, None, &[], &event);
@@ -46,7 +51,8 @@ fn at_10() -> String {
     })
 }
 
-fn ids(texts: &[String]) -> Vec<u32> {
+/// The ids of the events in batches: the offsets of [`events`].
+pub fn ids(texts: &[String]) -> Vec<u32> {
     let ids = |text: &String| {
         let ids: Vec<u32> = text.split(r#""id":""#).skip(1).map(|rest| rest[..2].parse().unwrap()).collect();
         ids

@@ -48,39 +48,52 @@ fn condition(role: &str) -> Option<&'static str> {
 
 /// `orders` is shared by tenants, `audit` is each tenant's own, `news` is public.
 pub fn rules() -> Rules {
+    with(topics(), grants())
+}
+
+/// The topics, as the policy knows them.
+pub fn topics() -> [TopicRule; 4] {
     let topic = |name: &str, physical: &str, public| TopicRule {
         name: name.into(),
         physical: physical.parse().unwrap(),
         public,
         publishable: !public,
     };
-    let topics = [
+    [
         topic("orders", "orders", false),
         topic("audit", "{tenant}.audit", false),
         topic("news", "news", true),
         topic("keyed", "{tenant}.keyed", false),
-    ];
-    let grant = |role: &str, allow: &[Action], tenants| Grant {
+    ]
+}
+
+/// What each role may do, on all topics.
+pub fn grants() -> Vec<Grant> {
+    vec![
+        grant("reader", &[Action::Subscribe]),
+        grant("writer", &[Action::Publish]),
+        grant("clerk", &[Action::Subscribe, Action::Publish]),
+        grant("desk", &[Action::Subscribe]),
+        grant("mixed", &[Action::Subscribe]),
+        grant("auditor", &[Action::Subscribe]),
+        grant("replayer", &[Action::Replay]),
+        grant("observer", &[Action::Observe]),
+        grant("operator", &[Action::Observe, Action::Publish]),
+    ]
+}
+
+/// What a role is allowed on all topics.
+pub fn grant(role: &str, allow: &[Action]) -> Grant {
+    let operator = role == "operator";
+    Grant {
         role: role.into(),
         allow: allow.to_vec(),
         topics: vec!["*".parse().unwrap()],
-        tenants,
-        positions: if role == "operator" { Positions::Raw } else { Positions::Hidden },
+        tenants: if operator { Tenants::All } else { Tenants::Own },
+        positions: if operator { Positions::Raw } else { Positions::Hidden },
         condition: condition(role).map(|condition| Arc::new(condition.parse().unwrap())),
         origin: "".into(),
-    };
-    let grants = [
-        grant("reader", &[Action::Subscribe], Tenants::Own),
-        grant("writer", &[Action::Publish], Tenants::Own),
-        grant("clerk", &[Action::Subscribe, Action::Publish], Tenants::Own),
-        grant("desk", &[Action::Subscribe], Tenants::Own),
-        grant("mixed", &[Action::Subscribe], Tenants::Own),
-        grant("auditor", &[Action::Subscribe], Tenants::Own),
-        grant("replayer", &[Action::Replay], Tenants::Own),
-        grant("observer", &[Action::Observe], Tenants::Own),
-        grant("operator", &[Action::Observe, Action::Publish], Tenants::All),
-    ];
-    with(topics, grants)
+    }
 }
 
 /// The rules of these topics and grants.

@@ -129,7 +129,7 @@ impl Bench {
         self.take_effects();
     }
 
-    fn take_effects(&mut self) {
+    pub fn take_effects(&mut self) {
         for effect in self.shard.take_effects() {
             match effect {
                 Effect::Flush(key) => self.shard.flushed(key),
