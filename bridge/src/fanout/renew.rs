@@ -60,7 +60,9 @@ impl Shard {
             }
         }
         let mut sum = Applied::default();
-        told.values().for_each(|applied| sum.add(*applied));
+        for applied in told.values() {
+            sum.add(*applied);
+        }
         Applied { sessions: told.len(), ..sum }
     }
 

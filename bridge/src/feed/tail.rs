@@ -175,7 +175,7 @@ impl Feed {
                     self.unfollow(topic);
                 }
             }
-            Command::Rules(renewal) => self.renew(renewal),
+            Command::Rules(renewal) => self.renew(&renewal),
             Command::Stop => self.stop.store(true, Ordering::Relaxed),
         }
     }
@@ -213,7 +213,7 @@ impl Feed {
 
     /// All that was read so far has been delivered. Shards drop what is not followed any more at the same place, and
     /// ask anew for what is still there and read otherwise.
-    fn renew(&mut self, renewal: Arc<Renewal>) {
+    fn renew(&mut self, renewal: &Arc<Renewal>) {
         self.table = Arc::clone(&renewal.rules.topics);
         let mut gone = Vec::new();
         for (&topic, followed) in &mut self.followed {
@@ -226,7 +226,7 @@ impl Feed {
             self.unfollow(topic);
         }
         for shard in 0..self.shards.len() {
-            Self::send(&self.shards, shard, FeedMessage::Rules(Arc::clone(&renewal)));
+            Self::send(&self.shards, shard, FeedMessage::Rules(Arc::clone(renewal)));
         }
     }
 
