@@ -160,9 +160,25 @@ fn alternatives_are_indexed_each_by_what_tells_principals_apart() {
     assert_eq!(keys("headers['x-region'] in ['eu', 'us']"), ["headers[\"x-region\"]=eu", "headers[\"x-region\"]=us"]);
     assert_eq!(keys("event.data.user == claims.sub || event.n > 5"), ["all"]);
     assert_eq!(keys("!(event.data.user == claims.sub)"), ["all"]);
-    let unindexed = |condition: &str| condition.parse::<Condition>().unwrap().unindexed();
-    assert_eq!(unindexed(OWN), None);
-    assert_eq!(unindexed("event.a == claims.b || event.n > 5").unwrap().alternatives, (1, 2));
+    let unindexed = |condition: &str| {
+        let condition: Condition = condition.parse().unwrap();
+        condition.unindexed().iter().map(|of| (of.line, of.column, of.why.join(", "))).collect::<Vec<_>>()
+    };
+    assert_eq!(unindexed(OWN), []);
+    for (condition, line, column, why) in [
+        ("event.a == claims.b || event.n > 5", 1, 24, "compares by order"),
+        ("event.a == claims.b ||\n  key.startsWith('x') && event.n == 5", 2, 3, "asks a function, compares with what is no text"),
+        ("(event.a == claims.b || key == claims.c) && event.n < 1.5", 1, 2, "is an || within &&"),
+        ("event.a == event.b", 1, 1, "compares two parts of the event"),
+        ("claims.sub in event.members", 1, 1, "looks into a list of the event"),
+        ("event.n in ['a', 5]", 1, 1, "looks for what is worked out, or into a list that holds more"),
+        ("event.list.exists(one, one == claims.sub)", 1, 1, "looks at each element"),
+        ("!(event.a == claims.b)", 1, 1, "says which events not to take"),
+    ] {
+        let found = unindexed(condition);
+        assert_eq!((found.len(), found[0].0, found[0].1), (1, line, column), "{condition}");
+        assert!(found[0].2.starts_with(why), "{condition}: {found:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidegate_gate::condition::BadCondition;
+use tidegate_gate::condition::{BadCondition, Unindexed};
 use tidegate_gate::{Action, Condition, Grant, Positions, Tenants};
 
 use super::problem::{Place, Report};
@@ -102,13 +102,14 @@ fn judge(condition: &Condition, allow: &[Action], section: &Section<'_>) {
         }
         return;
     }
-    let Some(unindexed) = condition.unindexed() else { return };
-    let (without, of) = unindexed.alternatives;
-    let which = if of == 1 { "it".to_owned() } else { format!("{without} of its {of} alternatives") };
-    let text = format!(
-        "can not be indexed: {which} compares no place in the event with a claim or text by == or in, so every event of the \
-         tenant and type is evaluated, at {} steps, once per distinct claim values",
-        unindexed.steps
-    );
-    section.warning("where", text);
+    for Unindexed { line, column, why, steps } in condition.unindexed() {
+        let text = format!(
+            "line {line}, column {column}: `{condition}` can not be indexed: what begins here {}; so every event of the \
+             tenant and type is evaluated, at {steps} steps, once per distinct claim values. A conjunct like \
+             `event.data.user == claims.sub` (a place in the event, `key` or a header; == or in; a claim or text) would be \
+             a key",
+            why.join(", and ")
+        );
+        section.warning("where", text);
+    }
 }

@@ -111,6 +111,8 @@ impl Cutter {
             Node::In(one, list) if is_closed(list) => path_of(one).zip(Some((is_personal(list), true))),
             _ => None,
         };
+        // What is compared with a number is evaluated: of it there is no index.
+        let sides = sides.filter(|_| !parts(&node).into_iter().any(is_no_text));
         let node = self.close(node);
         let slot = match (&node, &sides) {
             (Node::Equal(_, one, other) | Node::In(one, other), Some(_)) => match (&**one, &**other) {
@@ -176,7 +178,7 @@ fn parts(node: &Node) -> Vec<&Node> {
 }
 
 /// Whether it has the same value for every event.
-fn is_closed(node: &Node) -> bool {
+pub(super) fn is_closed(node: &Node) -> bool {
     match node {
         // Of a comprehension the body reads an element; what else is closed in it still is.
         Node::Event
@@ -187,6 +189,15 @@ fn is_closed(node: &Node) -> bool {
         | Node::Element(_)
         | Node::Each(..) => false,
         _ => parts(node).into_iter().all(is_closed),
+    }
+}
+
+/// Whether it is written out, and neither text nor a list of texts.
+fn is_no_text(node: &Node) -> bool {
+    match node {
+        Node::Literal(Const::List(items)) => !items.iter().all(|item| matches!(item, Const::Text(_))),
+        Node::Literal(value) => !matches!(value, Const::Text(_)),
+        _ => false,
     }
 }
 
@@ -238,6 +249,10 @@ impl Alternative {
 }
 
 impl Conjunct {
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Every place in the event that it reads.
     pub(super) fn places(&self, into: &mut Vec<Path>) {
         places(&self.node, into);

@@ -11,6 +11,7 @@ mod check;
 mod conjunct;
 mod evaluate;
 mod parse;
+mod unindexed;
 mod value;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use std::str::FromStr;
 use conjunct::{Alternative, Conjunct};
 pub(crate) use conjunct::{Bound, Verdict};
 pub(crate) use evaluate::Node;
+pub use unindexed::Unindexed;
 
 use crate::Path;
 use crate::content::Repeats;
@@ -36,6 +38,7 @@ pub struct Condition {
     claims: Box<[check::Outer]>,
     keys: usize,
     headers: Box<[Box<str>]>,
+    unindexed: Box<[Unindexed]>,
 }
 
 /// Why a text is no condition, and where in it.
@@ -82,15 +85,6 @@ impl From<Repeats> for Failure {
     }
 }
 
-/// A part of a condition that no index can preselect events for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unindexed {
-    /// How many of its alternatives have no index key, and of how many.
-    pub alternatives: (usize, usize),
-    /// Steps that an evaluation of these takes at least.
-    pub steps: usize,
-}
-
 impl Condition {
     /// Its text.
     pub fn source(&self) -> &str {
@@ -107,13 +101,10 @@ impl Condition {
         self.headers.iter().map(|name| &**name)
     }
 
-    /// What of it no index can preselect events for: it is evaluated for each event of its tenant and type, once per
-    /// distinct claim values. `None` if every alternative has an index key.
-    pub fn unindexed(&self) -> Option<Unindexed> {
-        let without: Vec<_> = self.alternatives.iter().filter(|alternative| !alternative.is_indexed()).collect();
-        let steps = without.iter().map(|alternative| alternative.steps()).sum();
-        let alternatives = (without.len(), self.alternatives.len());
-        (!without.is_empty()).then_some(Unindexed { alternatives, steps })
+    /// The alternatives of it for which no index can find events; with one, all of it is evaluated for each event of its
+    /// tenant and type, once per distinct claim values.
+    pub fn unindexed(&self) -> &[Unindexed] {
+        &self.unindexed
     }
 
     /// Every place in an event that it reads.
@@ -135,7 +126,9 @@ impl FromStr for Condition {
         let parsed = parse::parse(source)?;
         let checked = check::check(&parsed)?;
         let (alternatives, closed, keys) = conjunct::cut(checked.node);
+        let unindexed = unindexed::unindexed(&alternatives, &parsed);
         Ok(Self {
+            unindexed,
             source: source.into(),
             alternatives,
             closed,

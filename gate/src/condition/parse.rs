@@ -27,6 +27,14 @@ impl Parsed {
     }
 }
 
+impl Parsed {
+    /// Where a part begins.
+    pub(super) fn begin(&self, part: &IdedExpr) -> BadCondition {
+        let first = super::unindexed::ids(part).into_iter().filter_map(|id| self.places.offset_for(id)).min();
+        at(&self.source, first.unwrap_or_default().0 as usize, "")
+    }
+}
+
 pub(super) fn parse(source: &str) -> Result<Parsed, BadCondition> {
     bounded(source)?;
     let owned = source.to_owned();
