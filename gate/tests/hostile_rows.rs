@@ -167,7 +167,12 @@ fn alternatives_are_indexed_each_by_what_tells_principals_apart() {
     assert_eq!(unindexed(OWN), []);
     for (condition, line, column, why) in [
         ("event.a == claims.b || event.n > 5", 1, 24, "compares by order"),
-        ("event.a == claims.b ||\n  key.startsWith('x') && event.n == 5", 2, 3, "asks a function, compares with what is no text"),
+        (
+            "event.a == claims.b ||\n  key.startsWith('x') && event.n == 5",
+            2,
+            3,
+            "asks a function, compares with what is no text",
+        ),
         ("(event.a == claims.b || key == claims.c) && event.n < 1.5", 1, 2, "is an || within &&"),
         ("event.a == event.b", 1, 1, "compares two parts of the event"),
         ("claims.sub in event.members", 1, 1, "looks into a list of the event"),

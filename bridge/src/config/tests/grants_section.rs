@@ -66,7 +66,8 @@ fn conditions() {
     }
     let told = |condition: &str| warnings(&format!("{LEAST}{}", grant("[\"subscribe\"]", condition))).join("\n");
     let slow = told("event.n > 5 || event.a == claims.b");
-    let begins = "tidegate.toml:14: grants[0].where: line 1, column 1: `event.n > 5 || event.a == claims.b` can not be indexed";
+    let begins =
+        "tidegate.toml:14: grants[0].where: line 1, column 1: `event.n > 5 || event.a == claims.b` can not be indexed";
     assert!(slow.contains(begins), "{slow}");
     assert!(slow.contains("what begins here compares by order; ") && slow.contains("at 4 steps"), "{slow}");
     assert!(told("event.a == claims.b || event.k == 7").contains("line 1, column 24: "));
