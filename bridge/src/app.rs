@@ -27,7 +27,7 @@ use crate::telemetry::Metrics;
 use crate::transport::{Assets, DevToken, Directory, Server, ServerHandle, ShardHandle, ShardThread, Status};
 
 /// Rounds that a shard may lie behind the feed.
-const ROUNDS: usize = 16;
+const ROUNDS: usize = 8;
 
 /// How often the ledger's totals are added up and told.
 const TOTALS: Duration = Duration::from_secs(1);

@@ -86,14 +86,37 @@ pub trait Tail: Send {
     /// No longer follows it.
     fn unfollow(&mut self, topic: TopicKey);
 
-    /// Waits up to `wait` for something to happen, then hands on all that has, at most `max` records.
-    fn read(&mut self, wait: Duration, max: usize, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<(), LogError>;
+    /// Waits up to `wait` for something to happen, then hands on all that has, until the budget is spent.
+    fn read(&mut self, wait: Duration, budget: Budget, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<(), LogError>;
 
     /// Makes a `read` that waits return soon; to be called from other threads.
     fn waker(&self) -> Box<dyn Fn() + Send + Sync>;
 
     /// Records between each followed partition's position and its end, when last known.
     fn lag(&self, topic: TopicKey) -> u64;
+}
+
+/// How much one read hands on: it ends with the record that spends either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Records.
+    pub records: usize,
+    /// Bytes of their keys and values.
+    pub bytes: usize,
+}
+
+impl Budget {
+    /// Takes a record's share.
+    pub(crate) fn take(&mut self, record: &Record<'_>) {
+        let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        self.records = self.records.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(size);
+    }
+
+    /// Whether nothing more is to be handed on.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.records == 0 || self.bytes == 0
+    }
 }
 
 /// What a [`Tail`] tells.

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::discovery::{Desk, Finding};
 use super::offsets::log_error;
 use super::queue::{Message, Polled, Queue};
-use crate::{LogError, Offsets, Tail, TailEvent, TopicKey};
+use crate::{Budget, LogError, Offsets, Tail, TailEvent, TopicKey};
 
 /// One consumer for all topics that are followed.
 #[derive(Debug)]
@@ -182,16 +182,17 @@ impl KafkaTail {
     }
 
     /// Hands a record on, unless it is left over from before an unassignment.
-    fn hand_on(&mut self, message: &Message<'_>, sink: &mut dyn FnMut(TailEvent<'_>)) -> bool {
-        let Some(key) = self.key_of(message) else { return false };
-        let Some(topic) = self.topic(key) else { return false };
-        let Some(position) = topic.positions.get_mut(&message.partition()) else { return false };
+    fn hand_on(&mut self, message: &Message<'_>, budget: &mut Budget, sink: &mut dyn FnMut(TailEvent<'_>)) {
+        let Some(key) = self.key_of(message) else { return };
+        let Some(topic) = self.topic(key) else { return };
+        let Some(position) = topic.positions.get_mut(&message.partition()) else { return };
         if message.offset() < position.next {
-            return false;
+            return;
         }
         position.next = message.offset() + 1;
-        sink(TailEvent::Record(key, message.record()));
-        true
+        let record = message.record();
+        budget.take(&record);
+        sink(TailEvent::Record(key, record));
     }
 
     fn caught_up(&mut self, topic: &str, partition: i32, next: i64, sink: &mut dyn FnMut(TailEvent<'_>)) -> bool {
@@ -252,16 +253,16 @@ impl Tail for KafkaTail {
         }
     }
 
-    fn read(&mut self, wait: Duration, max: usize, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<(), LogError> {
+    fn read(&mut self, wait: Duration, budget: Budget, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<(), LogError> {
+        let mut budget = budget;
         let mut wait = if self.take_findings(sink)? { Duration::ZERO } else { wait };
         let queue = Arc::clone(&self.queue);
-        let mut records = 0;
-        while records < max {
+        while !budget.is_spent() {
             match queue.poll(wait) {
                 Polled::Nothing => break,
                 // A statistics event, or so: what was waited for may still come in this round.
                 Polled::Handled => continue,
-                Polled::Message(message) => records += usize::from(self.hand_on(&message, sink)),
+                Polled::Message(message) => self.hand_on(&message, &mut budget, sink),
                 Polled::End { topic, partition, next } => drop(self.caught_up(&topic, partition, next, sink)),
                 Polled::Error { code, fatal: true, reason, .. } => {
                     return Err(LogError::Fatal(format!("the Kafka client failed: {reason} ({code})")));

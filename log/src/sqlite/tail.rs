@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::state::{Published, Topic};
 use super::store::{self, log_error};
-use crate::{LogError, Offsets, Tail, TailEvent, TopicId, TopicKey};
+use crate::{Budget, LogError, Offsets, Tail, TailEvent, TopicId, TopicKey};
 
 /// One connection for all topics that are followed.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl SqliteTail {
     }
 
     /// Tells all that is to be told. `false`: nothing was published, and nobody was woken, since the last round.
-    fn round(&mut self, max: usize, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<bool, LogError> {
+    fn round(&mut self, budget: Budget, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<bool, LogError> {
         let now: Vec<(TopicKey, Option<Topic>)> = {
             let published = self.published.lock();
             if published.version == self.seen {
@@ -72,7 +72,7 @@ impl SqliteTail {
             let (before, after): (Vec<_>, Vec<_>) = self.topics.iter().partition(|(key, _)| **key <= self.turn);
             after.into_iter().chain(before).map(|(key, it)| (*key, published.topics.get(&it.name).cloned())).collect()
         };
-        let mut left = max;
+        let mut left = budget;
         for (key, topic) in now {
             let Some(followed) = self.topics.get_mut(&key) else { continue };
             followed.open(key, topic.as_ref(), sink);
@@ -91,7 +91,7 @@ impl SqliteTail {
                     position.next = written.earliest;
                 }
                 if position.next < written.next {
-                    if left == 0 {
+                    if left.is_spent() {
                         self.seen = u64::MAX;
                         return Ok(true);
                     }
@@ -99,9 +99,9 @@ impl SqliteTail {
                     let all =
                         store::scan(&self.connection, written.number, partition, *next, written.next, &mut |record| {
                             *next = record.offset + 1;
-                            left -= 1;
+                            left.take(&record);
                             sink(TailEvent::Record(key, record));
-                            left > 0
+                            !left.is_spent()
                         })
                         .map_err(log_error)?;
                     position.caught_up = false;
@@ -183,10 +183,10 @@ impl Tail for SqliteTail {
         }
     }
 
-    fn read(&mut self, wait: Duration, max: usize, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<(), LogError> {
-        if !self.round(max, sink)? && !wait.is_zero() {
+    fn read(&mut self, wait: Duration, budget: Budget, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<(), LogError> {
+        if !self.round(budget, sink)? && !wait.is_zero() {
             self.published.wait(self.seen, wait);
-            self.round(max, sink)?;
+            self.round(budget, sink)?;
         }
         Ok(())
     }

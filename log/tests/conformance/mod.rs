@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tidegate_log::{
-    AppendError, Appended, Chunk, Limit, Log, LogError, Made, NewRecord, NewTopic, Offsets, ReadError, Reader, Record,
-    Tail, TailEvent, TopicId, TopicKey,
+    AppendError, Appended, Budget, Chunk, Limit, Log, LogError, Made, NewRecord, NewTopic, Offsets, ReadError, Reader,
+    Record, Tail, TailEvent, TopicId, TopicKey,
 };
 
 pub mod reading;
@@ -47,7 +47,7 @@ macro_rules! conformance {
                 lie_where_java_puts_them
                 without_key_are_spread_or_not_but_kept
                 are_durable_after_flush
-                come_in_rounds_of_at_most_max
+                come_in_rounds_within_a_budget
                 leave_a_lag_until_read
             }
             topics {
@@ -144,9 +144,14 @@ impl Follower {
 
     /// Reads once.
     pub fn round(&mut self, wait: Duration, max: usize) {
+        self.round_within(wait, Budget { records: max, bytes: usize::MAX });
+    }
+
+    /// Reads once, within that budget.
+    pub fn round_within(&mut self, wait: Duration, budget: Budget) {
         let seen = &mut self.seen;
         self.tail
-            .read(wait, max, &mut |event| {
+            .read(wait, budget, &mut |event| {
                 seen.push(match event {
                     TailEvent::Opened { topic, id, offsets } => Seen::Opened(topic, id, offsets),
                     TailEvent::Record(topic, record) => Seen::Record(topic, Owned::of(&record)),

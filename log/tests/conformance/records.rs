@@ -181,7 +181,7 @@ pub fn are_durable_after_flush(it: &dyn LogUnderTest) {
     assert_eq!(receiver.try_iter().flatten().count(), 200);
 }
 
-pub fn come_in_rounds_of_at_most_max(it: &dyn LogUnderTest) {
+pub fn come_in_rounds_within_a_budget(it: &dyn LogUnderTest) {
     let topic = topic(it.log(), "rounds", 1);
     let (mut follower, _) = Follower::at_end(it.log(), &topic);
     append_all(it.log(), (0..100).map(|n| text(&topic, "k", &format!("{n}"))));
@@ -191,6 +191,15 @@ pub fn come_in_rounds_of_at_most_max(it: &dyn LogUnderTest) {
         let now = records(&follower.seen).len();
         assert!(now - before <= 7);
         now == 100
+    });
+    // Of bytes too: a round ends with the record that spends them, so that a few large ones are a round.
+    append_all(it.log(), (0..20).map(|n| text(&topic, "k", &format!("{n:01000}"))));
+    eventually("the large ones came", || {
+        let before = records(&follower.seen).len();
+        follower.round_within(Duration::from_millis(100), Budget { records: 1000, bytes: 2500 });
+        let now = records(&follower.seen).len();
+        assert!(now - before <= 3);
+        now == 120
     });
 }
 
