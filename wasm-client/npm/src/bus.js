@@ -8,11 +8,18 @@ import { CONSUMED, PENDING, THREW, TidegateEvent, UNHANDLED } from "./event.js";
 import { describe, dispatch, isFrom, lastFailure, reported, whenSettled, wrap } from "./event.js";
 
 const REMEMBERED = 1000;
+/** The core knows them by their place. */
+const TRANSPORTS = ["auto", "websocket", "stream"];
 
 export class Bus extends EventTarget {
   #core;
   #hooks;
+  #url;
   #state = "connecting";
+  #transport;
+  /** Ends the stream that there is, and what was posted and is not answered. */
+  #streaming = new AbortController();
+  #posting = new AbortController();
   #logAvailable = true;
   /** The listeners' wrappers, by listener. */
   #wrappers = new WeakMap();
@@ -28,15 +35,22 @@ export class Bus extends EventTarget {
   #published = new Set();
 
   /** For `connect` only. */
-  static open(Core, url, { token, handlerTimeout = 30_000, client = "" }) {
+  static open(Core, url, { token, handlerTimeout = 30_000, client = "", transport = "auto" }) {
+    const allowed = TRANSPORTS.indexOf(transport);
+    if (allowed < 0) throw new TypeError(`connect: options.transport must be one of ${TRANSPORTS.join(", ")}`);
     const bus = new Bus();
+    bus.#url = url.replace(/^ws/, "http");
     const opened = new Promise((resolve, reject) => (bus.#hooks = bus.#makeHooks(token, resolve, reject)));
-    bus.#core = new Core(url, client, handlerTimeout, bus.#hooks);
+    bus.#core = new Core(url, client, handlerTimeout, allowed, bus.#hooks);
     return { bus, opened };
   }
 
   get state() {
     return this.#state;
+  }
+
+  get transport() {
+    return this.#transport;
   }
 
   addEventListener(type, listener, options) {
@@ -53,10 +67,9 @@ export class Bus extends EventTarget {
     if (from !== undefined && from !== "latest" && from !== "earliest" && !(from instanceof Date) && !from?.cursor) {
       throw new TypeError('subscribe: from must be "latest", "earliest", a Date or { cursor }');
     }
-    const text = typeof from === "string" ? from : undefined;
-    const time = from instanceof Date ? from.getTime() : undefined;
+    const time = { latest: Infinity, earliest: -Infinity }[from] ?? from?.getTime?.();
     const cursor = from?.cursor?.split(",") ?? [];
-    const handle = this.#core.subscribe(topic, types, keys, text, time, cursor, this.#hooks);
+    const handle = this.#core.subscribe(topic, types, keys, time, cursor, this.#hooks);
     return this.#share(handle, topic, { types: [...types], target, echo });
   }
 
@@ -122,17 +135,28 @@ export class Bus extends EventTarget {
         }
       },
       connecting: () => {},
-      open: () => {
+      open: (streaming) => {
         wasOpen = true;
+        const transport = (this.#transport = TRANSPORTS[streaming ? 2 : 1]);
         change("open");
         opened();
-        this.#tell("open");
+        this.#tell("open", { transport });
+      },
+      stream: () => this.#stream(),
+      hang_up: () => this.#streaming.abort(),
+      post: (call, token, topic, key, event) => {
+        const post = (module) => module.post(this.#url, topic, key, event, token, this.#posting.signal);
+        import("./stream.js").then(post).then(
+          (published) => answer(call, "resolve", published),
+          (error) => answer(call, "reject", error),
+        );
       },
       waiting: (delay, error) => {
         if (wasOpen) change("reconnecting");
         this.#tell("reconnecting", { delay, error });
       },
       closed: (error) => {
+        this.#posting.abort();
         change("closed");
         refused(error ?? closed());
         this.#tell("close", { error });
@@ -163,6 +187,18 @@ export class Bus extends EventTarget {
       },
       batch: (...batch) => this.#batch(...batch),
     };
+  }
+
+  /** Opens a stream instead of the one that there may be. */
+  #stream() {
+    this.#streaming.abort();
+    const { signal } = (this.#streaming = new AbortController());
+    const core = this.#core;
+    const closed = (code, reason) => core.closed(code, reason);
+    import("./stream.js").then(
+      (module) => signal.aborted || module.stream(this.#url, core.stream_request(), signal, (text) => core.heard(text), closed),
+      (error) => signal.aborted || closed(1006, describe(error)),
+    );
   }
 
   /** Notes what a handle stands for. */

@@ -51,12 +51,15 @@ export declare class TidegateError extends Error {
   readonly pointer: string | undefined;
 }
 
+/** How frames travel: over a WebSocket; or, behind proxies that break those, as a stream and requests over HTTP. */
+export type Transport = "websocket" | "stream";
+
 export type State = "connecting" | "open" | "reconnecting" | "closed";
 
 /** The bus's own events. Nothing on the wire has a type without a dot. */
 export interface BusEventMap {
   /** The bridge welcomed the client, the first time or again. */
-  open: Event;
+  open: Event & { readonly transport: Transport };
   /** `state` has changed, or the bridge told whether it reaches the log. */
   state: Event & { readonly state: State; readonly logAvailable: boolean };
   /** There is no connection, for the reason told; the next attempt follows after `delay` milliseconds. */
@@ -178,6 +181,8 @@ export type Listener<E extends Event> = ((event: E) => unknown) | { handleEvent(
 export declare class Bus<Events extends object = AnyEvents> extends EventTarget {
   private constructor();
   readonly state: State;
+  /** How the newest session's frames travel. */
+  readonly transport: Transport | undefined;
 
   addEventListener<Type extends keyof BusEventMap>(
     type: Type,
@@ -238,6 +243,11 @@ export interface ConnectOptions {
   handlerTimeout?: number;
   /** Names this client; a newer connection of the same name and subject replaces the older. Random unless given. */
   client?: string;
+  /**
+   * `"auto"` unless given: a WebSocket, and where a proxy breaks it a stream over HTTP, for as long as WebSockets do not
+   * pass. Over a stream there are no reports: what arrived counts as consumed, whatever listeners do with it.
+   */
+  transport?: "auto" | Transport;
   /** Gives up connecting. */
   signal?: AbortSignal;
 }

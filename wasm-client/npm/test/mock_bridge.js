@@ -8,12 +8,40 @@ export class MockBridge {
   /** What clients said, by frame kind. */
   said = [];
   sessions = new Set();
+  /** The frames of each request for a stream, and what was published by requests. */
+  streams = [];
+  posts = [];
   #waiting = [];
+  #swallowed = [];
   #views = 0;
 
+  /** What a proxy does to WebSockets: nothing, or it answers with a status, cuts each at once, or lets nothing pass. */
+  proxy = undefined;
+  /** Upgrades asked for. */
+  upgrades = 0;
+
   constructor(server) {
-    this.sockets = new WebSocketServer({ server, path: "/v1/ws" });
-    this.sockets.on("connection", (socket) => this.#session(socket));
+    this.sockets = new WebSocketServer({ noServer: true });
+    server.on("upgrade", (request, socket, head) => {
+      this.upgrades++;
+      socket.on("error", () => {});
+      if (this.proxy === "swallow") return this.#swallowed.push(socket);
+      if (this.proxy > 0) return socket.end(`HTTP/1.1 ${this.proxy} No\r\nconnection: close\r\n\r\n`);
+      this.sockets.handleUpgrade(request, socket, head, (socket) => {
+        if (this.proxy === "cut") return socket.terminate();
+        this.#socket(socket);
+      });
+    });
+  }
+
+  /** A request that is the bridge's: says whether it was. */
+  request(request, response) {
+    if (request.method !== "POST") return false;
+    const [, topic] = request.url.match(/^\/v1\/topics\/([^/]+)\/events/) ?? [];
+    let body = "";
+    request.setEncoding("utf8").on("data", (text) => (body += text));
+    request.on("end", () => (topic ? this.#post(topic, request, body, response) : this.#stream(body, response)));
+    return true;
   }
 
   /** Appends events and sends them to who listens, as one batch. */
@@ -56,6 +84,7 @@ export class MockBridge {
 
   close() {
     this.cut();
+    for (const socket of this.#swallowed) socket.destroy();
     this.sockets.close();
   }
 
@@ -64,9 +93,54 @@ export class MockBridge {
     return this.log.get(name);
   }
 
-  #session(socket) {
-    const subscriptions = new Map();
+  #socket(socket) {
     const send = (frame) => socket.send(JSON.stringify(frame));
+    const session = this.#session(socket, send);
+    socket.on("message", (text) => session.said(JSON.parse(text)));
+    socket.on("close", () => this.sessions.delete(session));
+    socket.on("error", () => {});
+  }
+
+  /** `POST /v1/stream`: bytes go out in pieces that end anywhere. */
+  #stream(body, response) {
+    const frames = body.split("\n").map((line) => JSON.parse(line));
+    if (frames[0].hello.token === "bad") {
+      response.writeHead(401, { "content-type": "application/json" });
+      return response.end(JSON.stringify({ error: { code: "invalid_token", message: "no such key", retryable: false } }));
+    }
+    response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+    const write = (text) => Buffer.from(text).forEach((_, at, bytes) => at % 7 || response.write(bytes.subarray(at, at + 7)));
+    const send = (frame) => write(`data: ${JSON.stringify(frame, null, 1).replaceAll("\n", "\r\ndata: ")}\r\n\r\n`);
+    const close = (code, reason) => {
+      write(`event: close\ndata: ${JSON.stringify({ code, reason })}\n\n`);
+      response.end();
+    };
+    const session = this.#session({ close, terminate: () => response.destroy() }, send);
+    session.isStream = true;
+    response.on("close", () => this.sessions.delete(session));
+    this.streams.push(frames);
+    frames.forEach((frame) => session.said(frame));
+  }
+
+  /** `POST /v1/topics/{topic}/events`: one event. */
+  #post(topic, request, body, response) {
+    const event = JSON.parse(body);
+    const key = new URL(request.url, "http://x").searchParams.get("key") ?? undefined;
+    this.posts.push({ topic, key, event, token: request.headers.authorization, id: request.headers["idempotency-key"] });
+    if (topic === "blackhole") return request.socket.destroy();
+    response.setHeader("content-type", "application/json");
+    if (!event.type) {
+      const error = { code: "invalid_event", message: "type is missing", retryable: false, pointer: "/type" };
+      return response.writeHead(400).end(JSON.stringify({ error }));
+    }
+    const { id, correlation_id } = complete(event);
+    this.append(topic, { ...event, key });
+    response.end(JSON.stringify({ id, correlation_id }));
+  }
+
+  /** A session that speaks through `socket`. */
+  #session(socket, send) {
+    const subscriptions = new Map();
     const feed = () => {
       for (const subscription of subscriptions.values()) {
         const log = this.#topic(subscription.topic);
@@ -115,15 +189,13 @@ export class MockBridge {
       },
       refresh: ({ id }) => send({ refreshed: { id } }),
     };
-    socket.on("message", (text) => {
-      const frame = JSON.parse(text);
+    session.said = (frame) => {
       const [kind] = Object.keys(frame);
       this.said.push(frame);
       answer[kind]?.(frame[kind]);
       for (const resolve of this.#waiting.splice(0)) resolve();
-    });
-    socket.on("close", () => this.sessions.delete(session));
-    socket.on("error", () => {});
+    };
+    return session;
   }
 }
 

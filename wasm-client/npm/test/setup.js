@@ -25,7 +25,9 @@ const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "applic
 
 /** Serves `roots` (path prefix → directory) under a strict policy, with a mock bridge at `/v1/ws`. */
 export async function serve(roots) {
+  let bridge;
   const server = createServer((request, response) => {
+    if (bridge.request(request, response)) return;
     const path = normalize(new URL(request.url, "http://x").pathname);
     const prefix = Object.keys(roots).find((prefix) => path.startsWith(prefix));
     try {
@@ -39,7 +41,7 @@ export async function serve(roots) {
       response.writeHead(404).end();
     }
   });
-  const bridge = new MockBridge(server);
+  bridge = new MockBridge(server);
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const origin = `http://127.0.0.1:${server.address().port}`;
   const close = async () => {

@@ -1,15 +1,15 @@
 //! The core of the npm package's bus: what JavaScript calls, and what it is told.
 
-use js_sys::Array;
+use js_sys::{Array, JsString};
 use lol_alloc::{FreeListAllocator, LockedAllocator};
-use tidegate_protocol::frame::{self, FailureKind};
+use tidegate_protocol::frame::{self, FailureKind, Publish};
 use tidegate_protocol::ledger::Column;
 use wasm_bindgen::prelude::*;
 
 use super::connection::{Application, Connection};
 use super::platform;
 use super::value::Json;
-use crate::machine::{Arrival, Dispatch, Effect, Handle, Options, Outcome, Problem, State, Want};
+use crate::machine::{Arrival, Dispatch, Effect, Handle, Options, Outcome, Problem, State, Transports, Want};
 
 #[wasm_bindgen]
 extern "C" {
@@ -25,7 +25,17 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn connecting(this: &Hooks);
     #[wasm_bindgen(method)]
-    fn open(this: &Hooks);
+    fn open(this: &Hooks, streaming: bool);
+    /// Opens a stream with what `Core.stream_request` says, in place of the one that there may be. Its frames go to
+    /// `Core.heard`, its end to `Core.closed`.
+    #[wasm_bindgen(method)]
+    fn stream(this: &Hooks);
+    /// Ends the stream, of which nothing more is told.
+    #[wasm_bindgen(method)]
+    fn hang_up(this: &Hooks);
+    /// Publishes by a request, and answers the call by itself.
+    #[wasm_bindgen(method)]
+    fn post(this: &Hooks, call: u32, token: &str, topic: &str, key: Option<&str>, event: &str);
     #[wasm_bindgen(method)]
     fn waiting(this: &Hooks, delay: f64, error: JsValue);
     #[wasm_bindgen(method)]
@@ -59,10 +69,15 @@ pub struct Core(Connection);
 #[allow(clippy::needless_pass_by_value)]
 #[wasm_bindgen]
 impl Core {
-    /// Begins to connect.
+    /// Begins to connect. `transports`: 0 all that there are, 1 WebSockets only, 2 streams only.
     #[wasm_bindgen(constructor)]
-    pub fn new(url: &str, client: &str, handler_timeout: f64, hooks: Hooks) -> Self {
-        let options = Options { handler_timeout_ms: handler_timeout as u64, ..Options::new(client) };
+    pub fn new(url: &str, client: &str, handler_timeout: f64, transports: u8, hooks: Hooks) -> Self {
+        let transports = match transports {
+            1 => Transports::WebSocket,
+            2 => Transports::Stream,
+            _ => Transports::Auto,
+        };
+        let options = Options { handler_timeout_ms: handler_timeout as u64, transports, ..Options::new(client) };
         Self(Connection::open(url, options, Page(hooks)))
     }
 
@@ -76,23 +91,36 @@ impl Core {
         self.0.token(ask, Err(reason));
     }
 
-    /// Takes up a topic; answers with a handle.
+    /// The body of the request for a stream.
+    pub fn stream_request(&self) -> String {
+        self.0.stream_request()
+    }
+
+    /// A frame came over the stream.
+    pub fn heard(&self, text: &JsString) {
+        self.0.heard(text);
+    }
+
+    /// The stream has ended.
+    pub fn closed(&self, code: u16, reason: &str) {
+        self.0.closed(code, reason);
+    }
+
+    /// Takes up a topic; answers with a handle. `from` is a time, where the earliest is infinitely long ago.
     pub fn subscribe(
         &self,
         topic: String,
         types: Vec<String>,
         keys: Vec<String>,
-        from: Option<String>,
-        time: Option<f64>,
+        from: Option<f64>,
         cursor: Vec<String>,
         hooks: &Hooks,
     ) -> Result<u32, JsValue> {
-        let from = match (from.as_deref(), time) {
-            (_, Some(time)) => Some(frame::From::Time(time as i64)),
+        let from = match from {
             _ if !cursor.is_empty() => Some(frame::From::Cursor(cursor)),
-            (Some("earliest"), _) => Some(frame::From::Earliest),
-            (Some(_), _) => Some(frame::From::Latest),
-            (None, _) => None,
+            Some(f64::NEG_INFINITY) => Some(frame::From::Earliest),
+            Some(f64::INFINITY) => Some(frame::From::Latest),
+            time => time.map(|time| frame::From::Time(time as i64)),
         };
         let want = Want { topic, types, keys, from, ..Want::default() };
         self.0.subscribe(want).map(|Handle(handle)| handle).map_err(|problem| error(hooks, &problem))
@@ -148,7 +176,13 @@ impl Application for Page {
         let hooks = &self.0;
         match effect {
             Effect::State(State::Connecting) => hooks.connecting(),
-            Effect::State(State::Open(_)) => hooks.open(),
+            Effect::State(State::Open(_)) => hooks.open(connection.is_streaming()),
+            Effect::OpenStream => hooks.stream(),
+            Effect::Disconnect { .. } => hooks.hang_up(),
+            Effect::Post(publish) => {
+                let Publish { id, topic, key, event, .. } = &publish;
+                hooks.post(*id, &connection.stream_token(), topic, key.as_deref(), event);
+            }
             Effect::State(State::Waiting { until, problem }) => {
                 hooks.waiting(until.saturating_sub(platform::now()) as f64, error(hooks, &problem));
             }

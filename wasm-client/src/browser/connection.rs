@@ -14,7 +14,9 @@ use web_sys::{CloseEvent, MessageEvent};
 use super::platform::{self, Online, Soon, Timer};
 use super::socket::{Ears, Socket};
 use super::value::Json;
-use crate::machine::{Arrival, Call, Dispatch, Effect, Handle, Machine, Options, Outcome, Problem, State, Want};
+use crate::machine::{
+    Arrival, Call, Dispatch, Effect, Handle, Machine, Options, Outcome, Problem, State, Transport, Want,
+};
 
 /// What a connection is for. Every method may call the connection again.
 pub trait Application {
@@ -133,6 +135,27 @@ impl Connection {
         self.0.machine.borrow_mut().event_id(platform::now())
     }
 
+    /// The body of the request for a stream, which [`Effect::OpenStream`] wants opened. Only an application whose options
+    /// allow streams is told of those, of [`Effect::Post`], and by [`Effect::Disconnect`] to end its stream.
+    pub(super) fn stream_request(&self) -> String {
+        self.0.machine.borrow_mut().stream_request(platform::now())
+    }
+
+    /// The token to publish with beside a stream.
+    pub(super) fn stream_token(&self) -> String {
+        self.0.machine.borrow().stream_token().to_owned()
+    }
+
+    /// Whether the session is, or shall be, a stream.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.0.machine.borrow().transport() == Transport::Stream
+    }
+
+    /// The stream has ended.
+    pub(super) fn closed(&self, code: u16, reason: &str) {
+        self.drive(|machine, now| machine.socket_closed(now, code, reason));
+    }
+
     /// The connection's state.
     pub fn state(&self) -> State {
         self.0.machine.borrow().state().clone()
@@ -183,6 +206,8 @@ impl Connection {
                 Effect::Disconnect { code, reason } => {
                     if let Some(socket) = self.0.socket.take() {
                         socket.close(code, reason);
+                    } else if let Some(application) = self.application() {
+                        application.told(self, Effect::Disconnect { code, reason });
                     }
                 }
                 told => {
@@ -215,15 +240,12 @@ impl Connection {
         self.0.application.borrow().clone()
     }
 
-    fn heard(&self, message: &MessageEvent) {
-        let Ok(text) = message.data().dyn_into::<JsString>() else {
-            // The protocol has no binary messages.
-            return;
-        };
+    /// A frame's text has come: over a stream, or a socket.
+    pub(super) fn heard(&self, text: &JsString) {
         // Credit is counted in UTF-8 bytes, which a string does not tell. Twice its length is never less than
         // half of them, and so reports still go out before the credit is used up.
         let bytes = text.length() as usize * 2;
-        let decoded = Json::parse(&text).ok_or(tidegate_protocol::frame::BadFrame::Shape);
+        let decoded = Json::parse(text).ok_or(tidegate_protocol::frame::BadFrame::Shape);
         match decoded.and_then(|json| Ok((ServerFrame::decode(&json)?, json))) {
             Ok((Some(frame), json)) => self.receive(frame, &json, bytes),
             Ok((None, _)) => {}
@@ -259,15 +281,16 @@ fn ears(inner: &Weak<Inner>) -> Ears {
     Ears {
         opened: Closure::new(calling(inner, |connection| connection.drive(Machine::socket_opened))),
         heard: Closure::new(move |message: MessageEvent| {
-            if let Some(inner) = heard.upgrade() {
-                Connection(inner).heard(&message);
+            // The protocol has no binary messages.
+            if let (Some(inner), Ok(text)) = (heard.upgrade(), message.data().dyn_into::<JsString>()) {
+                Connection(inner).heard(&text);
             }
         }),
         closed: Closure::new(move |event: CloseEvent| {
             if let Some(inner) = closed.upgrade() {
                 let connection = Connection(inner);
                 connection.0.socket.take();
-                connection.drive(|machine, now| machine.socket_closed(now, event.code(), &event.reason()));
+                connection.closed(event.code(), &event.reason());
             }
         }),
     }

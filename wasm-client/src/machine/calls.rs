@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{ClientFrame, Limits, Publish, Published};
 
-use super::words::{Call, Effect, Problem};
+use super::words::{Call, Effect, Problem, Transport};
 use super::{Context, Effects};
 
 /// How long a publish waits for a session.
@@ -102,6 +102,9 @@ impl Calls {
 
     fn send(&mut self, cx: &mut Context<'_>, publish: &Publish) {
         let id = publish.id;
+        if cx.transport == Transport::Stream {
+            return cx.effects.push_back(Effect::Post(publish.clone()));
+        }
         let size = publish.event.len() as u64;
         let frame = ClientFrame::Publish(publish.clone()).encode();
         // A frame beyond the limit would end the session for good.

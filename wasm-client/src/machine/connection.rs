@@ -1,17 +1,18 @@
-//! The connection: a token, a socket, a session; its heartbeat and its token's renewal; and when to come back.
+//! The connection: a token, a socket or stream, a session; its heartbeat and its token's renewal; and when to come back.
 
 use tidegate_protocol::code::{self, ErrorCode};
 use tidegate_protocol::frame::{ClientFrame, Hello, Refresh, Refreshed, Welcome};
 
 use super::Context;
-use super::words::{Effect, Problem, State};
+use super::transport::Choice;
+use super::words::{Effect, Problem, State, Transport, Transports};
 
 /// How long a token source may take.
 const TOKEN_MS: u64 = 30_000;
-/// How long it may take from opening a socket to `welcome`.
-const HANDSHAKE_MS: u64 = 15_000;
 /// How long after a `ping` is due silence means that the socket is dead.
 const GRACE_MS: u64 = 8000;
+/// A session that broke this soon may have been broken by a proxy.
+const YOUNG_MS: u64 = 5000;
 /// A session that lasted this long had nothing wrong with it: the next wait is a first one.
 const STABLE_MS: u64 = 10_000;
 /// A token that could not be renewed is tried again after this, and no renewal comes sooner.
@@ -24,6 +25,9 @@ pub(super) struct Connection {
     /// Attempts since the last stable session.
     attempt: u32,
     last_ask: u32,
+    transport: Choice,
+    /// A stream's token: for publishes, and for the next stream.
+    token: String,
     /// Tenant and subject of the first session. Another one's cursors and components would not fit.
     identity: Option<(String, String)>,
     /// The last error that was about the session itself.
@@ -60,9 +64,17 @@ enum Renewal {
 }
 
 impl Connection {
-    pub(super) fn new() -> Self {
-        let (phase, state) = (Phase::Idle, State::Connecting);
-        Self { phase, state, attempt: 0, last_ask: 0, identity: None, blame: None }
+    pub(super) fn new(transports: Transports) -> Self {
+        Self {
+            phase: Phase::Idle,
+            state: State::Connecting,
+            attempt: 0,
+            last_ask: 0,
+            transport: Choice::new(transports),
+            token: String::new(),
+            identity: None,
+            blame: None,
+        }
     }
 
     pub(super) fn state(&self) -> &State {
@@ -86,8 +98,22 @@ impl Connection {
         matches!(self.phase, Phase::Waiting { .. })
     }
 
+    pub(super) fn transport(&self) -> Transport {
+        self.transport.current()
+    }
+
+    pub(super) fn stream_token(&self) -> &str {
+        &self.token
+    }
+
+    /// The network may be another one.
+    pub(super) fn forget_transport(&mut self) {
+        self.transport.forget();
+    }
+
     /// Begins an attempt.
     pub(super) fn start(&mut self, cx: &mut Context<'_>) {
+        self.transport.choose(cx.now);
         let ask = self.ask(cx);
         self.blame = None;
         self.phase = Phase::Token { ask, by: cx.now + TOKEN_MS };
@@ -99,8 +125,12 @@ impl Connection {
     pub(super) fn token(&mut self, cx: &mut Context<'_>, answered: u32, token: Result<String, String>) {
         match &mut self.phase {
             Phase::Token { ask, .. } if *ask == answered => match token {
+                Ok(token) if self.transport() == Transport::Stream => {
+                    self.token = token;
+                    self.open_stream(cx);
+                }
                 Ok(token) => {
-                    self.phase = Phase::Socket { token, by: cx.now + HANDSHAKE_MS };
+                    self.phase = Phase::Socket { token, by: cx.now + self.transport.patience() };
                     cx.effects.push_back(Effect::Connect);
                 }
                 Err(message) => self.wait(cx, Problem::own("token_unavailable", message)),
@@ -110,6 +140,10 @@ impl Connection {
                     return;
                 }
                 session.renewal = match token {
+                    Ok(token) if self.transport.current() == Transport::Stream => {
+                        self.token = token;
+                        return self.open_stream(cx);
+                    }
                     Ok(token) => {
                         let id = cx.next_id();
                         cx.send(&ClientFrame::Refresh(Refresh { id, token }));
@@ -126,8 +160,18 @@ impl Connection {
         let Phase::Socket { token, by } = &mut self.phase else { return };
         let (token, by) = (std::mem::take(token), *by);
         self.phase = Phase::Handshake { by };
-        let client = cx.options.client.clone();
-        cx.send(&ClientFrame::Hello(Hello { token, client, features: Vec::new() }));
+        cx.send(&hello(cx, token));
+    }
+
+    /// Opens a stream; the one that there may be goes on in it.
+    pub(super) fn open_stream(&mut self, cx: &mut Context<'_>) {
+        self.phase = Phase::Handshake { by: cx.now + self.transport.patience() };
+        cx.effects.push_back(Effect::OpenStream);
+    }
+
+    /// What a stream begins with.
+    pub(super) fn stream_hello(&self, cx: &Context<'_>) -> ClientFrame {
+        hello(cx, self.token.clone())
     }
 
     pub(super) fn socket_closed(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) {
@@ -135,16 +179,22 @@ impl Connection {
             return;
         }
         let known = code::CLOSE_CODES.iter().find(|known| known.code == code);
+        let unspoken = self.blame.is_none() && known.is_none();
+        // A request for a stream is refused by a status, which has no terminal codes.
+        let refused = self.transport() == Transport::Stream && matches!(self.phase, Phase::Handshake { .. });
+        let refused = refused && self.blame.as_ref().is_some_and(|problem| !problem.retryable);
         let problem = self.blame.take().unwrap_or_else(|| match known {
             Some(known) => Problem::own(known.reason, known.reason),
             None if reason.is_empty() => Problem::own("socket_closed", "the socket was closed or could not be opened"),
             None => Problem::own("socket_closed", reason.to_owned()),
         });
         let expired = code == code::TOKEN_EXPIRED.code || problem.code == ErrorCode::TokenExpired.name();
-        if code::is_terminal(code) || (expired && !cx.options.renewable) {
+        if code::is_terminal(code) || refused || (expired && !cx.options.renewable) {
             self.end(cx, Some(problem.forever()));
         } else {
-            self.wait(cx, problem);
+            let young = !matches!(&self.phase, Phase::Open(session) if cx.now >= session.since + YOUNG_MS);
+            let at_once = unspoken && young && self.transport.failed(cx.now, false);
+            self.come_back(cx, problem, at_once);
         }
     }
 
@@ -166,7 +216,12 @@ impl Connection {
             renewal: renewal(cx, welcome.expires),
             move_at: None,
         });
-        self.enter(cx, State::Open(welcome));
+        if matches!(self.state, State::Open(_)) {
+            // One stream went on in another: nothing that the application has to know.
+            self.state = State::Open(welcome);
+        } else {
+            self.enter(cx, State::Open(welcome));
+        }
     }
 
     /// Something arrived: the socket lives.
@@ -229,13 +284,17 @@ impl Connection {
             Phase::Token { .. } => self.wait(cx, Problem::own("token_unavailable", "the token source did not answer")),
             Phase::Socket { .. } | Phase::Handshake { .. } => {
                 cx.effects.push_back(Effect::Disconnect { code: 4002, reason: "handshake_timeout" });
-                self.wait(cx, Problem::known(ErrorCode::HandshakeTimeout, "no session in time"));
+                let at_once = self.transport.failed(cx.now, true);
+                self.come_back(cx, Problem::known(ErrorCode::HandshakeTimeout, "no session in time"), at_once);
             }
             Phase::Waiting { .. } => self.start(cx),
             Phase::Open(session) => {
                 if cx.now >= session.heard + session.silence {
                     cx.effects.push_back(Effect::Disconnect { code: 4003, reason: "heartbeat_missed" });
-                    return self.wait(cx, Problem::own("heartbeat_missed", "the bridge has fallen silent"));
+                    // What let nothing pass but `welcome` is no bridge that has fallen silent.
+                    let at_once = session.heard == session.since && self.transport.failed(cx.now, true);
+                    let problem = Problem::own("heartbeat_missed", "the bridge has fallen silent");
+                    return self.come_back(cx, problem, at_once);
                 }
                 if session.move_at.is_some_and(|at| cx.now >= at) {
                     cx.effects.push_back(Effect::Disconnect { code: 1000, reason: "reconnect" });
@@ -284,12 +343,20 @@ impl Connection {
         self.last_ask
     }
 
-    /// Waits for the next attempt: as the draining node said, else by the back-off.
+    /// Waits for the next attempt.
     fn wait(&mut self, cx: &mut Context<'_>, problem: Problem) {
-        let mut until = None;
-        if let Phase::Open(session) = &self.phase {
+        self.come_back(cx, problem, false);
+    }
+
+    /// Comes back at once, or waits: as the draining node said, else by the back-off.
+    fn come_back(&mut self, cx: &mut Context<'_>, problem: Problem, at_once: bool) {
+        let mut until = at_once.then_some(cx.now);
+        if let Phase::Open(session) = &self.phase
+            && !at_once
+        {
             if cx.now >= session.since + STABLE_MS {
                 self.attempt = 0;
+                self.transport.lasted();
             }
             until = session.move_at.map(|at| at.max(cx.now));
         }
@@ -315,6 +382,10 @@ fn renewal(cx: &mut Context<'_>, expires: Option<i64>) -> Renewal {
     let left = expires.saturating_sub_unsigned(cx.now).max(0) as f64;
     let wait = left * (0.75 + 0.15 * cx.random.unit());
     Renewal::At(cx.now + (wait as u64).max(RENEW_MS))
+}
+
+fn hello(cx: &Context<'_>, token: String) -> ClientFrame {
+    ClientFrame::Hello(Hello { token, client: cx.options.client.clone(), features: Vec::new() })
 }
 
 fn draining() -> Problem {

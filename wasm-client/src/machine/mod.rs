@@ -13,6 +13,7 @@ mod reports;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod words;
 
 use std::collections::VecDeque;
@@ -27,7 +28,9 @@ use random::Random;
 use reports::Reports;
 use subscriptions::Subscriptions;
 
-pub use words::{Arrival, Call, Dispatch, Effect, Handle, Member, Options, Outcome, Problem, State, Want};
+pub use words::{
+    Arrival, Call, Dispatch, Effect, Handle, Member, Options, Outcome, Problem, State, Transport, Transports, Want,
+};
 
 type Effects = VecDeque<Effect>;
 
@@ -51,6 +54,7 @@ pub struct Machine {
 /// What the parts need of the whole for one input.
 struct Context<'m> {
     now: u64,
+    transport: Transport,
     options: &'m Options,
     random: &'m mut Random,
     effects: &'m mut Effects,
@@ -62,6 +66,7 @@ macro_rules! context {
     ($machine:ident, $now:expr) => {
         &mut Context {
             now: $now,
+            transport: $machine.connection.transport(),
             options: &$machine.options,
             random: &mut $machine.random,
             effects: &mut $machine.effects,
@@ -85,13 +90,13 @@ impl Machine {
     /// A machine at rest. `seed` must be unpredictable and different each time: event ids and jitter grow from it.
     pub fn new(options: Options, seed: [u64; 2]) -> Self {
         Self {
+            connection: Connection::new(options.transports),
             options,
             random: Random::new(seed),
             effects: Effects::new(),
             last_id: 0,
             sessions: 0,
             in_session: false,
-            connection: Connection::new(),
             subscriptions: Subscriptions::default(),
             calls: Calls::default(),
             reports: Reports::default(),
@@ -119,7 +124,29 @@ impl Machine {
         self.go_on(now);
     }
 
-    /// The socket is closed or could not be opened (1006 when no code is known).
+    /// The frames that the body of the request for a stream holds, one a line.
+    pub fn stream_request(&mut self, now: u64) -> String {
+        let cx = context!(self, now);
+        let mut body = self.connection.stream_hello(cx).encode();
+        // What an earlier stream was asked for, this one is asked for.
+        self.subscriptions.lost();
+        let told = cx.effects.len();
+        self.subscriptions.ask(cx);
+        for effect in self.effects.drain(told..) {
+            if let Effect::Send(frame) = effect {
+                body.push('\n');
+                body.push_str(&frame);
+            }
+        }
+        body
+    }
+
+    /// The token that publishes beside a stream are sent with.
+    pub fn stream_token(&self) -> &str {
+        self.connection.stream_token()
+    }
+
+    /// The socket or stream is closed, or could not be opened (1006 when no code is known).
     pub fn socket_closed(&mut self, now: u64, code: u16, reason: &str) {
         self.connection.socket_closed(context!(self, now), code, reason);
         self.go_on(now);
@@ -148,7 +175,9 @@ impl Machine {
             ServerFrame::Published(frame) => self.calls.published(&mut self.effects, frame),
             ServerFrame::Refreshed(frame) => self.connection.refreshed(context!(self, now), frame),
             ServerFrame::Ping(ping) => {
-                context!(self, now).send(&ClientFrame::Pong);
+                if !self.is_streaming() {
+                    context!(self, now).send(&ClientFrame::Pong);
+                }
                 self.subscriptions.ping(ping);
             }
             ServerFrame::State(state) => self.effects.push_back(Effect::LogState { available: state.log_available }),
@@ -231,6 +260,7 @@ impl Machine {
 
     /// Connect now rather than after the wait: the network is back, or the page is seen again.
     pub fn wake(&mut self, now: u64) {
+        self.connection.forget_transport();
         if self.connection.is_waiting() {
             self.connection.start(context!(self, now));
         }
@@ -263,6 +293,11 @@ impl Machine {
     /// The connection's state.
     pub fn state(&self) -> &State {
         self.connection.state()
+    }
+
+    /// How frames travel in this session, or shall in the one that is tried to be had.
+    pub fn transport(&self) -> Transport {
+        self.connection.transport()
     }
 
     /// A new event id (UUID version 7).
@@ -302,17 +337,19 @@ impl Machine {
     /// and what is due because of the input.
     fn go_on(&mut self, now: u64) {
         self.connection.tick(context!(self, now));
-        if self.in_session != self.connection.is_open() {
-            self.in_session = self.connection.is_open();
-            if self.in_session { self.begin(now) } else { self.lost() }
-        }
+        self.keep_up(now);
         if let State::Closed(problem) = self.connection.state() {
             let problem = problem.clone().unwrap_or_else(closed);
             self.subscriptions.close(&mut self.effects, &problem);
             self.calls.close(&mut self.effects);
         }
         self.calls.tick(now, &mut self.effects);
-        if self.in_session {
+        if self.in_session && self.is_streaming() {
+            if self.subscriptions.need_another_stream(now) {
+                self.connection.open_stream(context!(self, now));
+                self.keep_up(now);
+            }
+        } else if self.in_session {
             self.subscriptions.ask(context!(self, now));
             self.reports.tick(now, &mut self.effects);
             if let Some(report) = self.reports.due(now) {
@@ -321,11 +358,23 @@ impl Machine {
         }
     }
 
+    /// Begins or ends what lives as long as a session.
+    fn keep_up(&mut self, now: u64) {
+        if self.in_session != self.connection.is_open() {
+            self.in_session = self.connection.is_open();
+            if self.in_session { self.begin(now) } else { self.lost() }
+        }
+    }
+
     fn begin(&mut self, now: u64) {
         let State::Open(welcome) = self.connection.state() else { return };
         let limits = welcome.limits;
         self.sessions += 1;
-        self.reports.begin(self.sessions, limits, self.options.handler_timeout_ms);
+        if !self.is_streaming() {
+            // What a stream that came to nothing was asked for.
+            self.subscriptions.lost();
+            self.reports.begin(self.sessions, limits, self.options.handler_timeout_ms);
+        }
         self.calls.begin(context!(self, now), limits);
     }
 
@@ -333,6 +382,10 @@ impl Machine {
         self.reports.lost();
         self.subscriptions.lost();
         self.calls.lost(&mut self.effects);
+    }
+
+    fn is_streaming(&self) -> bool {
+        self.transport() == Transport::Stream
     }
 
     fn report_all(&mut self, now: u64) {

@@ -15,7 +15,7 @@ use tidegate_protocol::frame::{
 use tidegate_protocol::ledger::Column;
 
 use super::filter::{covers_all, distinct, same_keys, union};
-use super::words::{Effect, Handle, Member, Problem, Want};
+use super::words::{Effect, Handle, Member, Problem, Transport, Want};
 use super::{Context, Effects};
 
 const MAX_DELTAS: usize = 1024;
@@ -90,7 +90,7 @@ impl Subscriptions {
             }
             subscription.members = subscription.members.iter().cloned().chain([member]).collect();
             subscription.leave_if_outgrown(cx);
-            if matches!(subscription.stage, Stage::On { .. }) {
+            if matches!(subscription.stage, Stage::On { .. }) && !subscription.is_outgrown() {
                 cx.effects.push_back(Effect::Subscribed { handles: vec![handle], recovered: true });
             }
         } else {
@@ -138,6 +138,14 @@ impl Subscriptions {
         }
     }
 
+    /// Whether a stream that was asked for now would be for other subscriptions than the one there is.
+    pub(super) fn need_another_stream(&self, now: u64) -> bool {
+        let asks =
+            |at: usize| matches!(self.list[at].stage, Stage::Off { until } if now >= until) && !self.is_taken(at);
+        (0..self.list.len()).any(|at| asks(at) || self.list[at].is_outgrown())
+    }
+
+    /// There is no session any more, or none yet: all is to be asked for anew.
     pub(super) fn lost(&mut self) {
         for subscription in &mut self.list {
             subscription.stage = Stage::Off { until: 0 };
@@ -320,10 +328,16 @@ impl Subscription {
         }));
     }
 
-    /// Ends it on the wire when nobody is left, or when more types are wanted than were asked for.
+    /// Whether nobody is left, or more types are wanted than were asked for.
+    fn is_outgrown(&self) -> bool {
+        let on = matches!(self.stage, Stage::On { .. });
+        on && (self.members.is_empty() || !covers_all(&self.types, &union(&self.members)))
+    }
+
+    /// Ends it on the wire when it is outgrown. A stream is replaced as a whole instead.
     fn leave_if_outgrown(&mut self, cx: &mut Context<'_>) {
         let Stage::On { wire, at } = self.stage else { return };
-        if !self.members.is_empty() && covers_all(&self.types, &union(&self.members)) {
+        if cx.transport == Transport::Stream || !self.is_outgrown() {
             return;
         }
         let id = cx.next_id();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegate_protocol::backoff::{Backoff, RECONNECT};
 use tidegate_protocol::code::ErrorCode;
-use tidegate_protocol::frame::{Failed, FailureKind, From, LedgerReport, MovedReason, Published, Welcome};
+use tidegate_protocol::frame::{Failed, FailureKind, From, LedgerReport, MovedReason, Publish, Published, Welcome};
 use tidegate_protocol::ledger::Column;
 
 use super::filter::covers;
@@ -19,6 +19,8 @@ pub struct Options {
     pub renewable: bool,
     /// A delivery that is not settled after this long has failed for the last time.
     pub handler_timeout_ms: u64,
+    /// Which transports may be used.
+    pub transports: Transports,
     /// Waits between attempts to connect.
     pub backoff: Backoff,
 }
@@ -26,8 +28,31 @@ pub struct Options {
 impl Options {
     /// The defaults, for a client of that name.
     pub fn new(client: impl Into<String>) -> Self {
-        Self { client: client.into(), renewable: true, handler_timeout_ms: 30_000, backoff: RECONNECT }
+        let (client, transports) = (client.into(), Transports::default());
+        Self { client, renewable: true, handler_timeout_ms: 30_000, transports, backoff: RECONNECT }
     }
+}
+
+/// How frames travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Both ways over a WebSocket.
+    WebSocket,
+    /// From the bridge as Server-Sent Events, the answer to `POST /v1/stream`; to the bridge in that request, and each
+    /// publish in a request of its own. There are no reports.
+    Stream,
+}
+
+/// The transports that a client may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transports {
+    /// WebSockets only.
+    #[default]
+    WebSocket,
+    /// Streams only.
+    Stream,
+    /// WebSockets, and streams where those do not pass.
+    Auto,
 }
 
 /// What one component wants of one topic.
@@ -134,11 +159,18 @@ pub enum Effect {
         /// Which question.
         ask: u32,
     },
-    /// Open a socket. Nothing of an earlier socket may be told to the machine from now on.
+    /// Open a socket. Nothing of an earlier one, or of a stream, may be told to the machine from now on.
     Connect,
     /// Send a text frame.
     Send(String),
-    /// Close the socket, if there is one, and tell nothing more of it.
+    /// Open a stream, instead of the one that there may be: `POST /v1/stream` with what
+    /// [`Machine::stream_request`](super::Machine::stream_request) says once this is done. Nothing of an earlier
+    /// stream may be told to the machine from now on.
+    OpenStream,
+    /// Publish by `POST /v1/topics/{topic}/events`, with [`Machine::stream_token`](super::Machine::stream_token). What
+    /// came of it the adapter tells the application itself: nothing else waits for it.
+    Post(Publish),
+    /// Close the socket or stream, if there is one, and tell nothing more of it.
     Disconnect {
         /// WebSocket close code.
         code: u16,

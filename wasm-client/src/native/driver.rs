@@ -230,7 +230,8 @@ impl Driver {
                 }
             }
             Effect::LogState { available } => drop(self.log_available.send_replace(available)),
-            Effect::TimedOut { .. } => {}
+            // Streams are for pages behind proxies, and not allowed here.
+            Effect::TimedOut { .. } | Effect::OpenStream | Effect::Post(_) => {}
         }
     }
 

@@ -12,7 +12,7 @@ type Events = {
 };
 
 await init();
-const bus: Bus<Events> = await connect<Events>("/v1/ws", { token: async () => "token", handlerTimeout: 5000 });
+const bus: Bus<Events> = await connect<Events>("/v1/ws", { token: async () => "token", handlerTimeout: 5000, transport: "auto" });
 
 bus.addEventListener("order.created", (event) => {
   const total: number = event.detail.total;
@@ -20,6 +20,7 @@ bus.addEventListener("order.created", (event) => {
   event.waitUntil(Promise.resolve([total, tenant, event.key, event.topic, event.attempt]));
 });
 bus.addEventListener("order.viewed", { handleEvent: async (event) => void event.detail.id }, { once: true });
+bus.addEventListener("open", ({ transport }) => console.log(transport === "stream", bus.transport));
 bus.addEventListener("reconnecting", (event) => console.log(event.delay, event.error.code));
 bus.addEventListener("error", ({ error }) => console.error(error.code, error.retryable, error.pointer));
 

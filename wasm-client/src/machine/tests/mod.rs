@@ -3,6 +3,7 @@
 mod connecting;
 mod publishing;
 mod reporting;
+mod streaming;
 mod subscribing;
 
 use tidegate_protocol::code::ErrorCode;
