@@ -1,7 +1,7 @@
 //! The wiring of a node, and nothing else: what is made of what, and in which order it stops.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -104,6 +104,7 @@ impl Node {
         let reading = catch_up::Options { bytes_per_s: config.catch_up.bytes_per_s, readers: config.catch_up.readers };
         let catch_up = CatchUp::start(&log, reading)?;
 
+        let frame_bytes = Arc::new(AtomicUsize::new(config.limits.frame_bytes));
         let directory: Arc<Directory> = Arc::default();
         let mut shards = Vec::new();
         for (index, rounds) in receivers.into_iter().enumerate() {
@@ -127,7 +128,7 @@ impl Node {
                 metrics: Arc::clone(&metrics),
                 clock,
                 handshake_timeout: config.server.handshake_timeout,
-                frame_bytes: config.limits.frame_bytes,
+                frame_bytes: Arc::clone(&frame_bytes),
             };
             let (handle, inbox) = ShardHandle::new();
             threads.push(thread.start(handle.clone(), inbox)?);
@@ -140,7 +141,7 @@ impl Node {
         let reloader = extras.source.map(|source| Reloader {
             source,
             applied: Mutex::new(config.clone()),
-            verifier,
+            verifier: Arc::clone(&verifier),
             feed: feed_handle.clone(),
             shards: count,
             metrics: Arc::clone(&metrics),
@@ -156,6 +157,8 @@ impl Node {
             metrics: Arc::clone(&metrics),
             assets: extras.assets,
             dev_token: extras.dev_token,
+            verifier,
+            frame_bytes,
         };
         let server = server.start().await?;
         let drain_timeout = config.server.drain_timeout;

@@ -99,7 +99,7 @@ impl Publisher {
 }
 
 fn invalid(bad: Invalid) -> Failed {
-    let text = bad.to_string();
+    let text = if bad.pointer.is_empty() { bad.what.to_string() } else { bad.to_string() };
     Failed { pointer: Some(bad.pointer), ..Failed::new(ErrorCode::InvalidEvent, text) }
 }
 

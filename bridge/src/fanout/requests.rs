@@ -78,6 +78,13 @@ impl Shard {
         if empty {
             self.answer(ticket);
         }
+        if let Err(error) = self.options.revocations.check(&principal) {
+            // Since its token was verified.
+            for item in 0..items.len() {
+                self.item_done(ticket, item, Err(Failed::new(error.code(), error.public())));
+            }
+            return ticket;
+        }
         let crowded = self.requests.publishers.len() >= MAX_PUBLISHERS;
         if crowded && !self.requests.publishers.contains_key(&of) {
             for item in 0..items.len() {

@@ -5,7 +5,8 @@ pub(super) const WITHHELD: (&str, &str) = (
     "withheld_events",
     "Events that were withheld because a grant's condition could not be decided about them: once for each condition",
 );
-pub(super) const CONNECTIONS: (&str, &str) = ("connections", "WebSocket connections that are open");
+pub(super) const CONNECTIONS: (&str, &str) =
+    ("connections", "Connections that are open: WebSockets, and streams over HTTP");
 pub(super) const REFUSED: (&str, &str) = ("connections_refused", "Connections that were refused, by reason");
 pub(super) const HANDSHAKES: (&str, &str) = ("handshakes", "Handshakes, by outcome");
 pub(super) const FRAMES: (&str, &str) = ("client_frames", "Frames that clients sent");

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +33,7 @@ const FRAMES: Rate = Rate { per_second: 2_000, burst: 10_000 };
 const READ_BUFFER: usize = 1024;
 
 /// Longest client id.
-const MAX_CLIENT_ID: usize = 128;
+pub(super) const MAX_CLIENT_ID: usize = 128;
 
 type WebSocket = WebSocketStream<SocketStream>;
 
@@ -54,7 +55,7 @@ enum Incoming {
 /// Serves one connection to its end.
 pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
     let (socket, stream) = Socket::new(tcp, early);
-    let limit = local.frame_bytes.get();
+    let limit = local.frame_bytes.load(Ordering::Relaxed);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)

@@ -1,8 +1,10 @@
 //! Sockets: HTTP, the WebSocket upgrade, and each connection's bytes in and out. Decides nothing.
 
+mod api;
 mod assets;
 mod connection;
 mod http;
+mod pipe;
 mod server;
 mod shard_thread;
 mod socket;

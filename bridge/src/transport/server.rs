@@ -2,15 +2,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tidegate_gate::Verifier;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::api::{self, Api, Hangup};
 use super::assets::Assets;
 use super::http::{DevToken, Routes, Status, router};
 use super::shard_thread::ShardHandle;
@@ -42,6 +48,10 @@ pub struct Server {
     pub assets: Assets,
     /// Makes tokens under `/dev/token`.
     pub dev_token: Option<DevToken>,
+    /// Who takes the tokens of requests.
+    pub verifier: Arc<Verifier>,
+    /// Bytes of one frame from a client.
+    pub frame_bytes: Arc<AtomicUsize>,
 }
 
 /// A server that runs.
@@ -57,11 +67,23 @@ impl Server {
     pub async fn start(self) -> std::io::Result<ServerHandle> {
         let listener = TcpListener::bind(self.config.listen).await?;
         let address = listener.local_addr()?;
-        let Self { config, shards, status, hub, metrics, assets, dev_token } = self;
+        let Self { config, shards, status, hub, metrics, assets, dev_token, verifier, frame_bytes } = self;
+        let api = Api {
+            shards: shards.clone(),
+            origins: config.allowed_origins.clone(),
+            verifier,
+            metrics: Arc::clone(&metrics),
+            clock: Clock,
+            draining: Arc::clone(&status.draining),
+            max_connections: config.max_connections,
+            frame_bytes,
+            patience: config.handshake_timeout,
+            next: AtomicUsize::new(0),
+        };
         let upgrades =
             Upgrades::new(shards, config.allowed_origins.clone(), config.max_connections, Arc::clone(&metrics));
         let routes = Routes { upgrades: Arc::new(upgrades), status, hub, metrics, assets, dev_token, clock: Clock };
-        let router = router(Arc::new(routes));
+        let router = router(Arc::new(routes)).merge(api::router(Arc::new(api)));
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let handle = ServerHandle { address, stop: stop.clone(), tasks: tasks.clone() };
         tokio::spawn(accept(listener, router, stop, tasks));
@@ -95,7 +117,15 @@ async fn accept(listener: TcpListener, router: axum::Router, stop: CancellationT
                 continue;
             }
         };
-        let (service, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+        // What is written is written whole; waiting for more would only delay it.
+        let _ = tcp.set_nodelay(true);
+        let (routes, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
+        let hangup = CancellationToken::new();
+        let from = Hangup(hangup.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(from.clone());
+            routes.call(request)
+        });
         tasks.spawn(async move {
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(16 * 1024);
@@ -104,6 +134,7 @@ async fn accept(listener: TcpListener, router: axum::Router, stop: CancellationT
             tokio::select! {
                 // What goes wrong on one connection is that client's affair.
                 _ = connection.as_mut() => {}
+                () = hangup.cancelled() => {}
                 () = stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     let _ = connection.await;

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::TcpStream as StdTcpStream;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,14 +18,15 @@ use tidegate_log::Log;
 use tidegate_protocol::code::{self, CloseCode};
 use tidegate_protocol::frame::Failed;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
 use super::connection;
+use super::pipe::{self, Arrival, Pipe};
 use super::socket::Socket;
 use crate::clock::Clock;
-use crate::fanout::{Effect, Input, Moment, Newcomer, SessionKey, Shard, Undecided};
+use crate::fanout::{Effect, Input, Moment, Newcomer, Outcomes, Request, SessionKey, Shard, Ticket, Undecided};
 use crate::feed::catch_up::CatchUp;
 use crate::feed::{FeedHandle, FeedMessage};
 use crate::ledger::Hub;
@@ -48,6 +50,8 @@ const TURNS: usize = 64;
 /// What reaches a shard from other threads, beside the feed.
 enum Message {
     Socket(StdTcpStream, Bytes),
+    Arrival(Box<Arrival>),
+    Publish(Box<Request>, oneshot::Sender<Outcomes>),
     Input(Input),
     Stop,
 }
@@ -88,7 +92,7 @@ pub struct ShardThread {
     /// How long a connection may take to say `hello`.
     pub handshake_timeout: Duration,
     /// Bytes of one frame from a client.
-    pub frame_bytes: usize,
+    pub frame_bytes: Arc<AtomicUsize>,
 }
 
 /// Sessions of a node by (tenant, subject, client): a newer one replaces the older, whichever shard it lives in.
@@ -140,6 +144,16 @@ impl ShardHandle {
         let _ = self.inbox.send(Message::Socket(socket, early));
     }
 
+    /// Hands somebody over who asks for a session by a request.
+    pub(super) fn arrive(&self, arrival: Arrival) {
+        let _ = self.inbox.send(Message::Arrival(Box::new(arrival)));
+    }
+
+    /// Hands events over that are to be published.
+    pub(super) fn publish(&self, request: Request, answer: oneshot::Sender<Outcomes>) {
+        let _ = self.inbox.send(Message::Publish(Box::new(request), answer));
+    }
+
     /// Tells the shard of something.
     pub fn input(&self, input: Input) {
         // A shard is gone only when the node goes.
@@ -180,7 +194,8 @@ impl ShardThread {
         let local = Rc::new(Local {
             index,
             shard: RefCell::new(shard()),
-            sockets: RefCell::default(),
+            ways: RefCell::default(),
+            publishing: RefCell::default(),
             identities: RefCell::default(),
             handle,
             feed: self.feed,
@@ -195,7 +210,7 @@ impl ShardThread {
             settling: Cell::new(false),
             logged: Cell::new(0),
             handshake_timeout: self.handshake_timeout,
-            frame_bytes: Cell::new(self.frame_bytes),
+            frame_bytes: self.frame_bytes,
         });
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -219,6 +234,8 @@ impl ShardThread {
                 }
                 Some(message) = inbox.recv() => match message {
                     Message::Socket(socket, early) => local.accept(socket, early),
+                    Message::Arrival(arrival) => drop(tokio::task::spawn_local(pipe::serve(Rc::clone(&local), *arrival))),
+                    Message::Publish(request, answer) => local.publish(*request, answer),
                     Message::Input(input) => local.input(input),
                     Message::Stop => return,
                 },
@@ -245,11 +262,19 @@ impl ShardThread {
     }
 }
 
+/// Where a session's bytes go.
+enum WayOut {
+    Socket(Rc<Socket>),
+    Pipe(Rc<Pipe>),
+}
+
 /// A shard and what its thread does for it.
 pub(super) struct Local {
     index: usize,
     shard: RefCell<Shard>,
-    sockets: RefCell<SecondaryMap<SessionKey, Rc<Socket>>>,
+    ways: RefCell<SecondaryMap<SessionKey, WayOut>>,
+    /// Requests to publish that wait for their outcomes.
+    publishing: RefCell<SecondaryMap<Ticket, oneshot::Sender<Outcomes>>>,
     identities: RefCell<SecondaryMap<SessionKey, Identity>>,
     handle: ShardHandle,
     feed: FeedHandle,
@@ -265,7 +290,7 @@ pub(super) struct Local {
     /// Failures of conditions that were logged in this second.
     logged: Cell<u32>,
     pub(super) handshake_timeout: Duration,
-    pub(super) frame_bytes: Cell<usize>,
+    pub(super) frame_bytes: Arc<AtomicUsize>,
 }
 
 impl Local {
@@ -281,10 +306,30 @@ impl Local {
 
     /// Opens a session on a socket.
     pub(super) fn open(&self, newcomer: Newcomer, socket: &Rc<Socket>) -> SessionKey {
+        self.enter(newcomer, WayOut::Socket(Rc::clone(socket)))
+    }
+
+    /// Opens a session whose frames are the answer to a request.
+    pub(super) fn open_pipe(&self, newcomer: Newcomer, pipe: &Rc<Pipe>) -> SessionKey {
+        self.enter(newcomer, WayOut::Pipe(Rc::clone(pipe)))
+    }
+
+    /// The session's connection took so many bytes, in all.
+    pub(super) fn taken(&self, key: SessionKey, upto: u64) {
+        self.input(Input::Taken(key, upto));
+    }
+
+    fn publish(&self, request: Request, answer: oneshot::Sender<Outcomes>) {
+        let ticket = self.shard.borrow_mut().request(self.moment(), request);
+        self.publishing.borrow_mut().insert(ticket, answer);
+        self.settle();
+    }
+
+    fn enter(&self, newcomer: Newcomer, way: WayOut) -> SessionKey {
         let of = &newcomer.principal;
         let identity = (Arc::clone(&of.tenant), Arc::clone(&of.subject), Arc::clone(&newcomer.client));
         let key = self.shard.borrow_mut().open(self.moment(), newcomer);
-        self.sockets.borrow_mut().insert(key, Rc::clone(socket));
+        self.ways.borrow_mut().insert(key, way);
         self.identities.borrow_mut().insert(key, identity.clone());
         self.directory.enter(identity, (self.index, key));
         self.settle();
@@ -330,7 +375,7 @@ impl Local {
         let input = match message {
             FeedMessage::Rules(renewal) => {
                 let applied = self.shard.borrow_mut().renew(self.moment(), &renewal);
-                self.frame_bytes.set(renewal.options.limits.frame_bytes as usize);
+                self.frame_bytes.store(renewal.options.limits.frame_bytes as usize, Ordering::Relaxed);
                 // Whoever asked may have stopped waiting.
                 let _ = renewal.told.try_send(applied);
                 return;
@@ -377,17 +422,28 @@ impl Local {
             Effect::Undecided(undecided) => self.undecided(&undecided),
             Effect::Flush(key) => {
                 self.shard.borrow_mut().flushed(key);
-                if let Some(socket) = self.sockets.borrow().get(key) {
-                    socket.flush();
+                match self.ways.borrow().get(key) {
+                    Some(WayOut::Socket(socket)) => socket.flush(),
+                    Some(WayOut::Pipe(pipe)) => pipe.flush(),
+                    None => {}
                 }
             }
             Effect::Close(key) => {
-                if let Some(socket) = self.sockets.borrow().get(key) {
-                    socket.end();
+                match self.ways.borrow().get(key) {
+                    Some(WayOut::Socket(socket)) => socket.end(),
+                    Some(WayOut::Pipe(pipe)) => pipe.end(),
+                    None => {}
                 }
                 self.forget(key);
             }
-            Effect::Accepted(_) | Effect::Refused(..) | Effect::Published(..) => {}
+            Effect::Accepted(key) => self.decide(key, Ok(())),
+            Effect::Refused(key, failed) => self.decide(key, Err(failed)),
+            Effect::Published(ticket, outcomes) => {
+                if let Some(answer) = self.publishing.borrow_mut().remove(ticket) {
+                    // Who asked may have gone: what is on the log stays there.
+                    let _ = answer.send(outcomes);
+                }
+            }
             Effect::Follow(physical) => self.feed.follow(self.index, physical),
             Effect::Unfollow(topic) => self.feed.unfollow(self.index, topic),
             Effect::Read(key) => {
@@ -430,8 +486,14 @@ impl Local {
         }
     }
 
+    fn decide(&self, key: SessionKey, verdict: Result<(), Failed>) {
+        if let Some(WayOut::Pipe(pipe)) = self.ways.borrow().get(key) {
+            pipe.decide(verdict);
+        }
+    }
+
     fn forget(&self, key: SessionKey) {
-        self.sockets.borrow_mut().remove(key);
+        self.ways.borrow_mut().remove(key);
         if let Some(identity) = self.identities.borrow_mut().remove(key) {
             self.directory.leave(&identity, (self.index, key));
         }
