@@ -17,6 +17,8 @@ pub(crate) enum Kind {
     Tidegate,
     /// Only reads frames, each one event.
     Bare,
+    /// Speaks the protocol of NATS, whose frames end anywhere.
+    Nats,
 }
 
 /// A session.
@@ -31,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) timed: bool,
     /// The id of the newest publish.
     published: u32,
+    /// The end of the last frame, where an event may have been cut.
+    cut: Vec<u8>,
 }
 
 /// What all sessions together received.
@@ -57,23 +61,27 @@ impl Connection {
         Self::over(TcpStream::connect(address)?, Kind::Bare, Vec::new())
     }
 
+    /// A subscription to a subject of NATS.
+    pub(crate) fn nats(address: SocketAddr, subject: &str) -> anyhow::Result<Self> {
+        let (mut socket, mut rest) = upgraded(address, "/", "")?;
+        // It begins by saying who it is.
+        let (_, to) = more_until(&mut socket, &mut rest, frame)?;
+        rest.drain(..to);
+        let said = format!("CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
+        socket.write_all(&masked(BINARY, &said))?;
+        let (from, to) = more_until(&mut socket, &mut rest, frame)?;
+        ensure!(rest[from..to].starts_with(b"PONG"), "{}", String::from_utf8_lossy(&rest));
+        rest.drain(..to);
+        Self::over(socket, Kind::Nats, rest)
+    }
+
     /// A session with one subscription, answered.
     pub(crate) fn open(address: SocketAddr, token: &str, client: usize, topic: &str) -> anyhow::Result<Self> {
-        let mut socket = TcpStream::connect(address)?;
-        let request = format!(
-            "GET /v1/ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGlkZWdhdGUgYmVuY2g0Ng==\r\n\
-             Sec-WebSocket-Protocol: tidegate.v1\r\n\r\n"
-        );
-        socket.write_all(request.as_bytes())?;
-        let mut rest = Vec::new();
-        let end = more_until(&mut socket, &mut rest, |rest| memmem::find(rest, b"\r\n\r\n"))?;
-        ensure!(rest.starts_with(b"HTTP/1.1 101"), "no upgrade: {}", String::from_utf8_lossy(&rest));
-        rest.drain(..end + 4);
+        let (mut socket, mut rest) = upgraded(address, "/v1/ws", "Sec-WebSocket-Protocol: tidegate.v1\r\n")?;
         let hello = format!(r#"{{"hello":{{"token":"{token}","client":"bench-{client}"}}}}"#);
         let subscribe = format!(r#"{{"subscribe":{{"id":1,"topic":"{topic}"}}}}"#);
-        let mut said = masked(&hello);
-        said.extend_from_slice(&masked(&subscribe));
+        let mut said = masked(TEXT, &hello);
+        said.extend_from_slice(&masked(TEXT, &subscribe));
         socket.write_all(&said)?;
         loop {
             let (from, to) = more_until(&mut socket, &mut rest, frame)?;
@@ -92,7 +100,16 @@ impl Connection {
         socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
         let socket = mio::net::TcpStream::from_std(socket);
-        Ok(Self { socket, kind, rest, unreported: Unreported::default(), closed: false, timed: true, published: 1 })
+        Ok(Self {
+            socket,
+            kind,
+            rest,
+            unreported: Unreported::default(),
+            closed: false,
+            timed: true,
+            published: 1,
+            cut: Vec::new(),
+        })
     }
 
     /// Reads all there is. `true` if the second began after which a report is due.
@@ -148,7 +165,8 @@ impl Connection {
     fn frames(&mut self, bytes: &[u8], received: &mut Received) -> anyhow::Result<(usize, bool)> {
         let (mut at, mut began) = (0, false);
         while let Some((from, to)) = frame(&bytes[at..]) {
-            ensure!(bytes[at] == 0x81, "a frame that is no text: {:#x}: {:?}", bytes[at], &bytes[at..at + to]);
+            let expected = if self.kind == Kind::Nats { BINARY } else { TEXT };
+            ensure!(bytes[at] == expected, "an unexpected frame: {:#x}: {:?}", bytes[at], &bytes[at..at + to]);
             began |= self.text(&bytes[at + from..at + to], to, received)?;
             at += to;
         }
@@ -159,6 +177,17 @@ impl Connection {
         if self.kind == Kind::Bare {
             entries(text, received, self.timed);
             received.frames += 1;
+            return Ok(false);
+        }
+        if self.kind == Kind::Nats {
+            self.cut.extend_from_slice(text);
+            let whole = std::mem::take(&mut self.cut);
+            entries(&whole, received, self.timed);
+            received.frames += 1;
+            self.cut.extend_from_slice(&whole[whole.len().saturating_sub(SENT.len() - 1)..]);
+            if text.ends_with(b"PING\r\n") {
+                self.say("PONG\r\n")?;
+            }
             return Ok(false);
         }
         if text.starts_with(b"{\"batch\"") {
@@ -183,7 +212,7 @@ impl Connection {
     }
 
     fn say(&mut self, text: &str) -> anyhow::Result<()> {
-        let bytes = masked(text);
+        let bytes = masked(if self.kind == Kind::Nats { BINARY } else { TEXT }, text);
         let written = self.socket.write(&bytes).context("the server does not read")?;
         ensure!(written == bytes.len(), "the server does not read");
         Ok(())
@@ -256,11 +285,32 @@ pub(crate) fn header(out: &mut Vec<u8>, length: usize, masked: bool) {
     }
 }
 
-/// A text frame from a client.
-fn masked(text: &str) -> Vec<u8> {
+/// Opens a WebSocket: it, and what was read beyond the answer.
+fn upgraded(address: SocketAddr, path: &str, more: &str) -> anyhow::Result<(TcpStream, Vec<u8>)> {
+    let mut socket = TcpStream::connect(address)?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGlkZWdhdGUgYmVuY2g0Ng==\r\n{more}\r\n"
+    );
+    socket.write_all(request.as_bytes())?;
+    let mut rest = Vec::new();
+    let end = more_until(&mut socket, &mut rest, |rest| memmem::find(rest, b"\r\n\r\n"))?;
+    ensure!(rest.starts_with(b"HTTP/1.1 101"), "no upgrade: {}", String::from_utf8_lossy(&rest));
+    rest.drain(..end + 4);
+    Ok((socket, rest))
+}
+
+/// The first byte of a frame of text.
+const TEXT: u8 = 0x81;
+
+/// The first byte of a frame of bytes.
+const BINARY: u8 = 0x82;
+
+/// A frame from a client.
+fn masked(kind: u8, text: &str) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
     let mut out = Vec::with_capacity(text.len() + 14);
-    out.push(0x81);
+    out.push(kind);
     header(&mut out, text.len(), true);
     out.extend_from_slice(&MASK);
     out.extend(text.bytes().enumerate().map(|(at, byte)| byte ^ MASK[at % 4]));
@@ -293,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_client_masks() {
-        let bytes = masked("hi");
+        let bytes = masked(TEXT, "hi");
         assert_eq!(bytes[..2], [0x81, 0x82]);
         assert_eq!([bytes[6] ^ bytes[2], bytes[7] ^ bytes[3]], *b"hi");
     }

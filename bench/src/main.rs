@@ -8,12 +8,14 @@ mod event;
 mod fair;
 mod idle;
 mod load;
+mod nats;
 mod paced;
 mod process;
 mod reader;
 mod report;
 mod server;
 mod source;
+mod storm;
 mod write_loop;
 
 use clap::Parser;
@@ -27,8 +29,16 @@ enum Command {
     Backlog(backlog::Options),
     /// Tenants side by side, one of which may storm: latency of the others.
     Fair(fair::Options),
+    /// Events at a steady pace, for whoever reads them.
+    Produce(source::Options),
     /// librdkafka alone, reading.
     Reader(reader::Options),
+    /// The same through nats-server.
+    Nats(nats::Options),
+    /// Everybody comes back at once.
+    Storm(storm::Options),
+    /// Makes a key pair for tokens.
+    Keys(storm::KeyOptions),
     /// Sessions with nothing to do: memory of the server for each.
     Idle(idle::Options),
     /// The bare loop: one `write` for each delivery, and nothing else.
@@ -40,7 +50,11 @@ fn main() -> anyhow::Result<()> {
         Command::Paced(options) => paced::run(&options),
         Command::Backlog(options) => backlog::run(&options),
         Command::Fair(options) => fair::run(&options),
+        Command::Produce(options) => source::run(&options),
         Command::Reader(options) => reader::run(&options),
+        Command::Nats(options) => nats::run(&options),
+        Command::Storm(options) => storm::run(&options),
+        Command::Keys(options) => storm::keys(&options),
         Command::Idle(options) => idle::run(&options),
         Command::WriteLoop(options) => write_loop::run(&options),
     }

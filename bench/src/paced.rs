@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Sessions.
     #[arg(long)]
     sessions: usize,
+    /// Tenants: the sessions are theirs in turn, and so are the events.
+    #[arg(long, default_value_t = 1)]
+    tenants: usize,
     /// Events a second.
     #[arg(long)]
     rate: f64,
@@ -63,8 +66,9 @@ impl Mark {
 /// Runs it and prints what was measured.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let server = &options.server;
+    let tenants = options.tenants;
     let open = |subject| match options.bootstrap {
-        Some(_) => server.open(Who { tenant: 0, subject, role: "clerk" }),
+        Some(_) => server.open(Who { tenant: subject % tenants, subject, role: "clerk" }),
         None => Connection::bare(server.address),
     };
     let connections = (0..options.sessions).map(open).collect::<anyhow::Result<Vec<_>>>()?;
@@ -77,7 +81,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         while let Some(source) = &mut source
             && pace.take()
         {
-            source.send(0, 0)?;
+            source.send(pace.sent() as usize % tenants, 0)?;
         }
         let left = until.saturating_duration_since(Instant::now());
         load.turn(if source.is_some() { left.min(pace.wait()) } else { left })
@@ -95,7 +99,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     if let Some(source) = &source {
         source.finish()?;
-        let sent = pace.sent() * options.sessions as u64;
+        let sent = pace.sent() * (options.sessions / tenants) as u64;
         load.receive(sent, QUIET)?;
     }
     print(&first, &last, &load.received).context("nothing was measured")

@@ -1,13 +1,16 @@
-//! librdkafka and nothing else: reads the newest events of a topic, and throws them away.
+//! librdkafka and nothing else: reads events of a topic, and throws them away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use memchr::memmem;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use serde_json::json;
 
+use crate::connection::Received;
+use crate::event::{SENT, now_ns, sent_at};
 use crate::process;
 
 /// How long Kafka may take for anything.
@@ -21,14 +24,17 @@ pub(crate) struct Options {
     /// The topic.
     #[arg(long, default_value = "orders")]
     topic: String,
-    /// About how many events to read.
-    #[arg(long)]
+    /// About how many of the newest events to read.
+    #[arg(long, default_value_t = 0)]
     events: usize,
+    /// Instead, read what comes: for so many seconds, after two that are not measured.
+    #[arg(long)]
+    window: Option<f64>,
 }
 
 /// Runs it and prints what was measured.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let Options { bootstrap, topic, events } = options;
+    let Options { bootstrap, topic, events, window } = options;
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("group.id", "tidegate-bench").set("enable.auto.commit", "false");
     let consumer: BaseConsumer = config.create()?;
@@ -42,17 +48,55 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         waiting += high - at;
         from.add_partition_offset(topic, partition.id(), Offset::Offset(at))?;
     }
-    let total = waiting;
+    let measured = match window {
+        Some(window) => live(&consumer, &from, Duration::from_secs_f64(*window))?,
+        None => backlog(&consumer, &from, waiting)?,
+    };
+    println!("{measured}");
+    Ok(())
+}
+
+fn backlog(consumer: &BaseConsumer, from: &TopicPartitionList, total: i64) -> anyhow::Result<serde_json::Value> {
     let before = process::cpu_us(std::process::id())?;
-    consumer.assign(&from)?;
+    consumer.assign(from)?;
     let mut bytes = 0;
-    while waiting > 0 {
+    for _ in 0..total {
         let message = consumer.poll(PATIENCE).context("Kafka gave nothing more")??;
         bytes += message.payload().map_or(0, <[u8]>::len);
-        waiting -= 1;
     }
     ensure!(bytes > 0, "nothing was read");
     let spent = process::cpu_us(std::process::id())? - before;
-    println!("{}", json!({ "cpu_us_per_event": spent as f64 / total as f64, "cpu_s": spent as f64 / 1e6 }));
-    Ok(())
+    Ok(json!({ "cpu_us_per_event": spent as f64 / total as f64, "cpu_s": spent as f64 / 1e6 }))
+}
+
+fn live(consumer: &BaseConsumer, from: &TopicPartitionList, window: Duration) -> anyhow::Result<serde_json::Value> {
+    consumer.assign(from)?;
+    // Whoever starts this waits for the line before it produces.
+    println!("ready");
+    let mut received = Received::new()?;
+    let read = |received: &mut Received, until: Instant| -> anyhow::Result<()> {
+        while Instant::now() < until {
+            let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
+            let message = message?;
+            let payload = message.payload().unwrap_or_default();
+            received.entries += 1;
+            if let Some(at) = memmem::find(payload, SENT).filter(|_| received.measuring) {
+                received.latency.saturating_record(now_ns().saturating_sub(sent_at(&payload[at + SENT.len()..])));
+            }
+        }
+        Ok(())
+    };
+    read(&mut received, Instant::now() + Duration::from_secs(2))?;
+    received.measuring = true;
+    let (before, entries) = (process::cpu_us(std::process::id())?, received.entries);
+    read(&mut received, Instant::now() + window)?;
+    let (spent, count) = (process::cpu_us(std::process::id())? - before, received.entries - entries);
+    ensure!(count > 0, "nothing came");
+    let ms = |quantile| received.latency.value_at_quantile(quantile) as f64 / 1e6;
+    Ok(json!({
+        "cpu_us_per_event": spent as f64 / count as f64,
+        "p50_ms": ms(0.5),
+        "p99_ms": ms(0.99),
+        "events_per_s": count as f64 / window.as_secs_f64(),
+    }))
 }

@@ -1,11 +1,12 @@
 //! The server under load, and the sessions that are opened on it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::ensure;
 use clap::Args;
-use tidegate_gate::{ClaimMapping, Signer, TokenRequest};
+use tidegate_gate::{Algorithm, ClaimMapping, Signer, TokenRequest};
 
 use crate::connection::Connection;
 use crate::event;
@@ -22,6 +23,9 @@ pub(crate) struct Server {
     /// The secret that signs tokens.
     #[arg(long, default_value = "")]
     pub(crate) secret: String,
+    /// Instead of a secret, the private key (ES256, PEM) that signs them.
+    #[arg(long)]
+    pub(crate) key: Option<PathBuf>,
     /// The topic of the events, by both its names.
     #[arg(long, default_value = "orders")]
     pub(crate) topic: String,
@@ -41,6 +45,11 @@ pub(crate) struct Who<'a> {
 impl Server {
     /// Opens a session and subscribes.
     pub(crate) fn open(&self, who: Who<'_>) -> anyhow::Result<Connection> {
+        Connection::open(self.address, &self.token(who)?, who.subject, &self.topic)
+    }
+
+    /// Signs a token.
+    pub(crate) fn token(&self, who: Who<'_>) -> anyhow::Result<String> {
         let request = TokenRequest {
             tenant: event::tenant(who.tenant),
             subject: event::user(who.subject),
@@ -51,8 +60,11 @@ impl Server {
             audience: None,
             claims: serde_json::Map::default(),
         };
-        let token = Signer::hs256(self.secret.as_bytes()).token(&request, &ClaimMapping::default())?;
-        Connection::open(self.address, &token, who.subject, &self.topic)
+        let signer = match &self.key {
+            Some(file) => Signer::from_pem(Algorithm::Es256, &std::fs::read(file)?)?,
+            None => Signer::hs256(self.secret.as_bytes()),
+        };
+        Ok(signer.token(&request, &ClaimMapping::default())?)
     }
 
     /// Stops the process where it stands, so that what comes meanwhile is a backlog, or lets it go on.

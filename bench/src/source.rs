@@ -1,12 +1,45 @@
 //! Puts events onto a topic of Kafka, each as soon as it is made.
 
 use anyhow::ensure;
+use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;
 
-use crate::event::Events;
+use crate::event::{Events, Pace};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Kafka.
+    #[arg(long)]
+    bootstrap: String,
+    /// The topic.
+    #[arg(long, default_value = "orders")]
+    topic: String,
+    /// Tenants: the events are theirs in turn.
+    #[arg(long, default_value_t = 1)]
+    tenants: usize,
+    /// Events a second.
+    #[arg(long)]
+    rate: f64,
+    /// For so many seconds.
+    #[arg(long)]
+    seconds: f64,
+}
+
+/// Produces at a steady pace, for whoever reads.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let mut source = Source::new(&options.bootstrap, &options.topic)?;
+    let mut pace = Pace::new(options.rate);
+    while (pace.sent() as f64) < options.rate * options.seconds {
+        std::thread::sleep(pace.wait());
+        while pace.take() {
+            source.send(pace.sent() as usize % options.tenants, 0)?;
+        }
+    }
+    source.finish()
+}
 
 /// A producer of one topic.
 pub(crate) struct Source {

@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Events a second.
     #[arg(long)]
     rate: f64,
+    /// Each event is for one socket, in turn, rather than for all.
+    #[arg(long)]
+    each: bool,
 }
 
 /// Says where it listens, takes its sockets, and writes until they are closed.
@@ -42,7 +45,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             frame.push(0x81);
             header(&mut frame, envelope.len(), false);
             frame.extend_from_slice(envelope.as_bytes());
-            for socket in &mut sockets {
+            let turn = pace.sent() as usize % sockets.len();
+            let readers = if options.each { &mut sockets[turn..=turn] } else { &mut sockets[..] };
+            for socket in readers {
                 if !write(socket, &frame)? {
                     return Ok(());
                 }

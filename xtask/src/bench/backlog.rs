@@ -2,6 +2,7 @@
 
 use super::bridge::{CONDITIONS, Server};
 use super::load;
+use super::nats::Nats;
 use super::scenarios::{Bench, take};
 use super::summary::Summary;
 
@@ -21,15 +22,28 @@ impl Backlog<'_> {
         let mut arguments = vec!["backlog".to_owned()];
         arguments.extend(server.arguments());
         arguments.extend(["--bootstrap".into(), bench.kafka()?.0.bootstrap(), "--roles".into(), self.roles.into()]);
+        arguments.extend(["--readers".into(), self.readers.to_string()]);
+        arguments.extend(self.numbers());
+        load(&arguments)
+    }
+
+    /// The same through nats-server, where it can be had.
+    fn nats(&self, bench: &mut Bench) -> anyhow::Result<Option<serde_json::Value>> {
+        let Some(nats) = Nats::start(bench.kafka()?.1)? else { return Ok(None) };
+        let mut arguments = vec!["nats".to_owned()];
+        arguments.extend(nats.arguments());
+        arguments.extend(self.numbers());
+        load(&arguments).map(Some)
+    }
+
+    fn numbers(&self) -> Vec<String> {
         let numbers = [
             ("--sessions", self.sessions),
             ("--tenants", self.tenants),
-            ("--readers", self.readers),
             ("--events", self.events),
             ("--bursts", self.bursts),
         ];
-        arguments.extend(numbers.into_iter().flat_map(|(name, number)| [name.to_owned(), number.to_string()]));
-        load(&arguments)
+        numbers.into_iter().flat_map(|(name, number)| [name.to_owned(), number.to_string()]).collect()
     }
 }
 
@@ -38,11 +52,30 @@ fn a_session_each(sessions: usize) -> Backlog<'static> {
     Backlog { sessions, tenants: sessions, roles: "clerk", readers: 1, events: 100_000, bursts: 3 }
 }
 
+pub(super) fn fanout_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
+    const NAME: &str = "fanout_backlog";
+    // Far more than the credit of a session, so that they fall behind and catch up.
+    let backlog = Backlog { sessions: 1000, tenants: 1, roles: "clerk", readers: 1000, events: 10_000, bursts: 2 };
+    for round in 1..=bench.rounds(2, 5) {
+        if let Some(nats) = backlog.nats(bench)? {
+            take(summary, round, NAME, "nats", &nats);
+        }
+        let measured = backlog.run(bench)?;
+        take(summary, round, NAME, "tidegate", &measured);
+    }
+    summary.at_most(NAME, "cpu_us_per_delivery", "tidegate", 0.2);
+    summary.ratio(NAME, "cpu_us_per_delivery", "tidegate", "nats", 0.4);
+    Ok(())
+}
+
 pub(super) fn tenants_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "tenants_backlog";
     for round in 1..=bench.rounds(3, 5) {
         let measured = a_session_each(1000).run(bench)?;
         take(summary, round, NAME, "tidegate", &measured);
+        if let Some(nats) = a_session_each(1000).nats(bench)? {
+            take(summary, round, NAME, "nats", &nats);
+        }
         let bare = Server::bare_reader(bench.kafka()?.0, 100_000)?;
         take(summary, round, NAME, "rdkafka", &bare);
     }

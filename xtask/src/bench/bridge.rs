@@ -20,6 +20,15 @@ pub(super) const SECRET: &str = "the bench signs its tokens with this secret";
 /// How long a server may take to listen.
 const READY: Duration = Duration::from_secs(20);
 
+/// How tokens are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tokens {
+    /// HS256, with [`SECRET`].
+    Secret,
+    /// ES256, with the key pair in the directory.
+    KeyPair,
+}
+
 /// A server's process, ended when dropped.
 pub(super) struct Server {
     process: Child,
@@ -28,10 +37,10 @@ pub(super) struct Server {
 
 impl Server {
     /// The shipped bridge: tokens, grants, ledger, heartbeats, cursors, all as it comes.
-    pub(super) fn bridge(kafka: &Kafka, directory: &Path) -> anyhow::Result<Self> {
+    pub(super) fn bridge(kafka: &Kafka, directory: &Path, tokens: Tokens) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = directory.join("tidegate.toml");
-        fs::write(&config, configuration(address, &kafka.bootstrap()))?;
+        fs::write(&config, configuration(address, &kafka.bootstrap(), tokens))?;
         let log = directory.join("tidegate.log");
         let mut command = on_server_core("target/release/tidegate");
         command.args(["serve", "--config"]).arg(&config);
@@ -41,10 +50,11 @@ impl Server {
         Ok(server)
     }
 
-    /// The bare loop.
-    pub(super) fn write_loop(sessions: usize, rate: f64) -> anyhow::Result<Self> {
+    /// The bare loop; `each`: an event goes to one socket, in turn.
+    pub(super) fn write_loop(sessions: usize, rate: f64, each: bool) -> anyhow::Result<Self> {
         let mut command = on_server_core(LOADER);
         command.args(["write-loop", "--sessions", &sessions.to_string(), "--rate", &rate.to_string()]);
+        command.args(each.then_some("--each"));
         let mut process = spawn(command.stdout(Stdio::piped()))?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("piped")?).read_line(&mut line)?;
@@ -59,6 +69,25 @@ impl Server {
         let output = command.stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "the bare reader ended with {}", output.status);
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// librdkafka alone, reading what is produced at that pace meanwhile: what it measured.
+    pub(super) fn bare_reader_live(kafka: &Kafka, rate: f64, window: f64) -> anyhow::Result<serde_json::Value> {
+        let mut command = on_server_core(LOADER);
+        command.args(["reader", "--bootstrap", &kafka.bootstrap(), "--window", &window.to_string()]);
+        let mut reader = spawn(command.stdout(Stdio::piped()))?;
+        let mut lines = BufReader::new(reader.stdout.take().context("piped")?);
+        let mut line = String::new();
+        lines.read_line(&mut line)?;
+        ensure!(line.trim() == "ready", "the bare reader said {line:?}");
+        let seconds = (window + 2.5).to_string();
+        let arguments =
+            ["produce", "--bootstrap", &kafka.bootstrap(), "--rate", &rate.to_string(), "--seconds", &seconds];
+        let produced = Command::new(LOADER).args(arguments).stdin(Stdio::null()).status()?;
+        line.clear();
+        lines.read_line(&mut line)?;
+        ensure!(reader.wait()?.success() && produced.success(), "the bare reader or its producer failed");
+        Ok(serde_json::from_str(&line)?)
     }
 
     /// What the load must know of it.
@@ -104,7 +133,11 @@ pub(super) fn make_topics(kafka: &Kafka) -> anyhow::Result<()> {
 /// Roles of which each has a condition of its own that holds for every event of the load.
 pub(super) const CONDITIONS: usize = 10;
 
-fn configuration(address: SocketAddr, bootstrap: &str) -> String {
+fn configuration(address: SocketAddr, bootstrap: &str, tokens: Tokens) -> String {
+    let tokens = match tokens {
+        Tokens::Secret => format!("algorithms = [\"HS256\"]\nsecret = \"{SECRET}\""),
+        Tokens::KeyPair => "algorithms = [\"ES256\"]\nkey_file = \"public.pem\"".to_owned(),
+    };
     let mut text = format!(
         "[server]
 listen = \"{address}\"
@@ -118,8 +151,7 @@ publish_bytes_per_s = \"100MiB\"
 bootstrap.servers = \"{bootstrap}\"
 
 [tokens]
-algorithms = [\"HS256\"]
-secret = \"{SECRET}\"
+{tokens}
 
 [topics.orders]
 tenant.from = \"envelope\"

@@ -7,6 +7,8 @@ mod bridge;
 #[path = "../../../tests/src/kafka.rs"]
 mod kafka;
 mod machine;
+mod nats;
+mod paced;
 mod scenarios;
 mod summary;
 

@@ -1,16 +1,19 @@
 //! What is measured.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context;
 use serde_json::Value;
 
 use super::backlog;
-use super::bridge::{self, Server};
+use super::bridge::{self, Server, Tokens};
 use super::kafka::Kafka;
-use super::load;
+use super::paced;
 use super::summary::Summary;
+use super::{LOADER, load};
 use crate::package;
+use crate::process;
 use crate::tools::Tool;
 
 /// One scenario.
@@ -31,7 +34,25 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "fanout_paced",
         about: "150 events/s to 1,000 sessions that all want them",
         tools: &[Tool::Compiler, Tool::Kafka],
-        run: fanout_paced,
+        run: paced::fanout_paced,
+    },
+    Scenario {
+        name: "fanout_live",
+        about: "2,000 events/s offered to 1,000 sessions that all want them",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: paced::fanout_live,
+    },
+    Scenario {
+        name: "fanout_backlog",
+        about: "a backlog for 1,000 sessions that all want it",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: backlog::fanout_backlog,
+    },
+    Scenario {
+        name: "tenants_paced",
+        about: "1,000 tenants with a session each, 5,000 events/s in all",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: paced::tenants_paced,
     },
     Scenario {
         name: "tenants_backlog",
@@ -50,6 +71,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "20 tenants at a calm pace, one of which storms at 50 times it",
         tools: &[Tool::Compiler, Tool::Kafka],
         run: fairness,
+    },
+    Scenario {
+        name: "storm",
+        about: "10,000 sessions come back, each with an ES256 token of its own",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: storm,
     },
     Scenario {
         name: "idle",
@@ -88,7 +115,7 @@ impl Bench {
     /// A bridge of its own before the one Kafka.
     pub(super) fn bridge(&mut self) -> anyhow::Result<Server> {
         let (kafka, directory) = self.kafka()?;
-        Server::bridge(kafka, directory)
+        Server::bridge(kafka, directory, Tokens::Secret)
     }
 
     pub(super) fn kafka(&mut self) -> anyhow::Result<(&Kafka, &Path)> {
@@ -100,31 +127,6 @@ impl Bench {
         let (kafka, directory) = self.kafka.as_ref().context("started above")?;
         Ok((kafka, directory.path()))
     }
-}
-
-fn fanout_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
-    const SESSIONS: usize = 1000;
-    const RATE: f64 = 150.0;
-    let paced = |server: &Server, more: &[&str]| {
-        let mut arguments = vec!["paced".to_owned()];
-        arguments.extend(server.arguments());
-        arguments.extend(["--sessions".into(), SESSIONS.to_string(), "--rate".into(), RATE.to_string()]);
-        arguments.extend(more.iter().map(|&word| word.to_owned()));
-        let measured = load(&arguments)?;
-        check_pace(&measured, SESSIONS as f64 * RATE);
-        anyhow::Ok(measured)
-    };
-    // One after the other, again and again: what the machine does meanwhile befalls both.
-    for round in 1..=bench.rounds(5, 9) {
-        let bare = paced(&Server::write_loop(SESSIONS, RATE)?, &[])?;
-        take(summary, round, "fanout_paced", "write_loop", &bare);
-        let server = bench.bridge()?;
-        let bootstrap = bench.kafka()?.0.bootstrap();
-        let tidegate = paced(&server, &["--bootstrap", &bootstrap])?;
-        take(summary, round, "fanout_paced", "tidegate", &tidegate);
-    }
-    summary.ratio("fanout_paced", "cpu_us_per_delivery", "tidegate", "write_loop", 1.15);
-    Ok(())
 }
 
 fn fairness(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
@@ -144,6 +146,24 @@ fn fairness(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
         summary.add("fairness", "p99_over_bound_ms", "tidegate", storm - (1.5 * calm).max(calm + 5.0));
     }
     summary.at_most("fairness", "p99_over_bound_ms", "tidegate", 0.0);
+    Ok(())
+}
+
+fn storm(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
+    let sessions = if bench.quick { 2000 } else { 10_000 };
+    for round in 1..=bench.rounds(3, 3) {
+        let (kafka, directory) = bench.kafka()?;
+        let keys = ["keys".to_owned(), "--directory".to_owned(), directory.display().to_string()];
+        process::run(Command::new(LOADER).args(keys))?;
+        let server = Server::bridge(kafka, directory, Tokens::KeyPair)?;
+        let mut arguments = vec!["storm".to_owned()];
+        arguments.extend(server.arguments());
+        arguments.extend(["--key".into(), directory.join("private.pem").display().to_string()]);
+        arguments.extend(["--sessions".into(), sessions.to_string()]);
+        let measured = load(&arguments)?;
+        take(summary, round, "storm", "tidegate", &measured);
+    }
+    summary.at_most("storm", "cpu_us_per_connect", "tidegate", 500.0);
     Ok(())
 }
 
@@ -172,14 +192,6 @@ fn client_size(_: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     summary.add("client_size", "brotli_bytes", "tidegate", package::size(&out)? as f64);
     summary.at_most("client_size", "brotli_bytes", "tidegate", 24.0 * 1024.0);
     Ok(())
-}
-
-/// Says when a machine that had other work could not keep the pace: then a run tells of the machine.
-fn check_pace(measured: &Value, offered: f64) {
-    let kept = measured["deliveries_per_s"].as_f64().unwrap_or(0.0) / offered;
-    if !(0.97..1.03).contains(&kept) {
-        println!("   the pace was not kept ({:.0} % of it): is the machine busy with something else?", kept * 100.0);
-    }
 }
 
 /// Notes all that one run measured.
