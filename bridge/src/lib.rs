@@ -16,3 +16,4 @@ pub mod reload;
 pub mod session;
 pub mod telemetry;
 pub mod transport;
+mod turns;

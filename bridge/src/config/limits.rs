@@ -1,11 +1,12 @@
-//! `[limits]`: what one session may take and send.
+//! `[limits]`: what one session may take and send, and what one tenant may take of a node.
 
-use tidegate_gate::Rate;
+use tidegate_gate::{Rate, TenantLimitTable, TenantLimits};
+use tidegate_protocol::ids;
 
 use super::section::Section;
 
 /// `[limits]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one frame from a client.
     pub frame_bytes: usize,
@@ -23,14 +24,20 @@ pub struct Limits {
     pub publish_bytes: Rate,
     /// Bytes beyond credit that may wait for a socket before its session is closed.
     pub outbox_bytes: usize,
+    /// What a tenant may take of this node, by all its sessions together.
+    pub tenants: TenantLimitTable,
 }
+
+/// How an override says that a tenant has no such limit.
+const UNLIMITED: &str = "unlimited";
 
 /// What a `publish` frame has around its event, and a `hello` around its token.
 const AROUND: u64 = 64 << 10;
 
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
 pub(super) fn read(mut section: Section<'_>) -> Limits {
-    const KIB: u64 = 1 << 10;
-    const MIB: u64 = 1 << 20;
     let event = section.size("event_bytes", KIB..=64 * MIB).unwrap_or(MIB);
     let frame = section.size("frame_bytes", 32 * KIB..=65 * MIB).unwrap_or(event + AROUND);
     if frame < event + 4 * KIB {
@@ -54,7 +61,67 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
         publish_events: Rate { per_second: events_per_s, burst: 2 * events_per_s },
         publish_bytes: Rate { per_second: bytes_per_s, burst: (2 * bytes_per_s).max(event) },
         outbox_bytes: outbox as usize,
+        tenants: tenants(&mut section, event),
     };
     section.finish();
     limits
+}
+
+/// `[limits.tenant]` for every tenant, `[limits.tenants.NAME]` for one: what it does not say is as for every other.
+fn tenants(section: &mut Section<'_>, event: u64) -> TenantLimitTable {
+    let usual = tenant(section.section_or_empty("tenant"), TenantLimits::default(), event);
+    let own = section.section_or_empty("tenants");
+    let read = |(name, section): (&str, Section<'_>)| {
+        if !ids::is_tenant(name) {
+            section.problem_here("no tenant has this name: 1 to 64 of letters, digits, '_' and '-'");
+        }
+        (name.into(), tenant(section, usual, event))
+    };
+    TenantLimitTable { usual, of: own.sections().into_iter().map(read).collect() }
+}
+
+fn tenant(mut section: Section<'_>, usual: TenantLimits, event: u64) -> TenantLimits {
+    let count = |section: &mut Section<'_>, key, most| limit(section, key, |it, key| it.count(key, 1..=most));
+    let sessions = count(&mut section, "sessions", 10_000_000).unwrap_or(usual.sessions);
+    let subscriptions = count(&mut section, "subscriptions", 100_000_000).unwrap_or(usual.subscriptions);
+    let events = |it: &mut Section<'_>, key| it.count(key, 1..=100_000_000);
+    let bytes = |it: &mut Section<'_>, key| it.size(key, KIB..=1 << 40);
+    let limits = TenantLimits {
+        sessions,
+        subscriptions,
+        publish_events: rate(&mut section, ["publish_events_per_s", "publish_events_burst"], 1, events)
+            .unwrap_or(usual.publish_events),
+        publish_bytes: rate(&mut section, ["publish_bytes_per_s", "publish_bytes_burst"], event, bytes)
+            .unwrap_or(usual.publish_bytes),
+        replay_bytes: rate(&mut section, ["replay_bytes_per_s", "replay_bytes_burst"], KIB, bytes)
+            .unwrap_or(usual.replay_bytes),
+    };
+    section.finish();
+    limits
+}
+
+/// A limit that may be said not to be there; `None` where nothing is said.
+fn limit<'a, T>(
+    section: &mut Section<'a>,
+    key: &'static str,
+    read: impl FnOnce(&mut Section<'a>, &'static str) -> Option<T>,
+) -> Option<Option<T>> {
+    if section.says(key, UNLIMITED) { Some(None) } else { read(section, key).map(Some) }
+}
+
+/// So many a second, and so many at once: twice as many, unless said otherwise, and at least `least`.
+fn rate<'a>(
+    section: &mut Section<'a>,
+    [per_second, burst]: [&'static str; 2],
+    least: u64,
+    mut read: impl FnMut(&mut Section<'a>, &'static str) -> Option<u64>,
+) -> Option<Option<Rate>> {
+    let stated = limit(section, per_second, &mut read);
+    if section.has(burst) && !matches!(stated, Some(Some(_))) {
+        section.problem(burst, format!("needs {}, a number, beside it", section.name(per_second)));
+    }
+    let burst = read(section, burst);
+    stated.map(|stated| {
+        stated.map(|per_second| Rate { per_second, burst: burst.unwrap_or((2 * per_second).max(least)) })
+    })
 }

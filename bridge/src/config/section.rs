@@ -92,6 +92,15 @@ impl<'a> Section<'a> {
         self.read(key, |value| parsed(text(value)?))
     }
 
+    /// Whether a key is that word; then it is known from now on.
+    pub(super) fn says(&mut self, key: &'static str, word: &str) -> bool {
+        let says = self.table.get(key).is_some_and(|node| text(&node.value).is_ok_and(|text| text.trim() == word));
+        if says {
+            self.known.push(key);
+        }
+        says
+    }
+
     /// One of several words.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         self.read(key, |value| choice(text(value)?, choices))

@@ -175,6 +175,8 @@ fn a_file_that_can_not_be_read() {
 
 mod environment;
 
+mod limits_section;
+
 mod log_section;
 
 mod tokens_section;
