@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use tidegate_gate::{Revocations, Tokens, Verifier};
+use tidegate_gate::{Accounts, Revocations, Tokens, Verifier};
 use tidegate_log::Log;
 use tidegate_log::kafka::{KafkaLog, KafkaOptions};
 use tidegate_log::sqlite::{SqliteLog, SqliteOptions};
@@ -106,9 +106,10 @@ impl Node {
 
         let frame_bytes = Arc::new(AtomicUsize::new(config.limits.frame_bytes));
         let directory: Arc<Directory> = Arc::default();
+        let accounts = accounts(config, &metrics);
         let mut shards = Vec::new();
         for (index, rounds) in receivers.into_iter().enumerate() {
-            let options = reload::options(config, (index as u32, count as u32), &revocations);
+            let options = reload::options(config, (index as u32, count as u32), &revocations, &accounts);
             let (rules, masters) = (rules.clone(), masters.clone());
             // Each shard seals under an incarnation of its own, since each counts its own nonces.
             let mut own = incarnation;
@@ -124,6 +125,7 @@ impl Node {
                 verifier: Arc::clone(&verifier),
                 runtime: tokio::runtime::Handle::current(),
                 directory: Arc::clone(&directory),
+                accounts: Arc::clone(&accounts),
                 hub: Arc::clone(&hub),
                 metrics: Arc::clone(&metrics),
                 clock,
@@ -142,6 +144,7 @@ impl Node {
             source,
             applied: Mutex::new(config.clone()),
             verifier: Arc::clone(&verifier),
+            accounts,
             feed: feed_handle.clone(),
             shards: count,
             metrics: Arc::clone(&metrics),
@@ -200,6 +203,17 @@ impl Node {
         };
         let _ = tokio::time::timeout(limit, gone).await;
     }
+}
+
+/// What each tenant may take of the node. Who reaches a limit is counted, and said now and then.
+fn accounts(config: &Config, metrics: &Arc<Metrics>) -> Arc<Accounts> {
+    let metrics = Arc::clone(metrics);
+    Accounts::new(config.limits.tenants.clone(), move |tenant, bound, loud| {
+        metrics.limited(bound.name());
+        if loud {
+            tracing::warn!(tenant, limit = bound.name(), "a tenant is at its limit on this node");
+        }
+    })
 }
 
 fn master_keys(cursors: &config::Cursors) -> anyhow::Result<Vec<MasterKey>> {

@@ -46,6 +46,12 @@ pub struct TenantLimitTable {
     pub of: BTreeMap<Arc<str>, TenantLimits>,
 }
 
+impl TenantLimitTable {
+    fn limits_of(&self, tenant: &Arc<str>) -> TenantLimits {
+        self.of.get(tenant).copied().unwrap_or(self.usual)
+    }
+}
+
 /// Which limit of a tenant was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Bound {
@@ -87,13 +93,12 @@ type Watch = Arc<dyn Fn(&str, Bound, bool) + Send + Sync>;
 
 /// The accounts of all tenants that are on a node.
 pub struct Accounts {
-    table: TenantLimitTable,
     watch: Watch,
     open: Mutex<Open>,
 }
 
-#[derive(Default)]
 struct Open {
+    table: TenantLimitTable,
     accounts: HashMap<Arc<str>, Arc<Account>>,
     /// How many there were when those not needed any more were last looked for.
     kept: usize,
@@ -103,7 +108,8 @@ impl Accounts {
     /// No tenant yet. `watch` hears of each time that a tenant is held back: who, by what, and whether it is worth
     /// saying (once a minute).
     pub fn new(table: TenantLimitTable, watch: impl Fn(&str, Bound, bool) + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { table, watch: Arc::new(watch), open: Mutex::default() })
+        let open = Open { table, accounts: HashMap::new(), kept: 0 };
+        Arc::new(Self { watch: Arc::new(watch), open: Mutex::new(open) })
     }
 
     /// No limits at all.
@@ -122,25 +128,33 @@ impl Accounts {
             open.accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.is_rested(now));
             open.kept = open.accounts.len();
         }
-        let limits = self.table.of.get(tenant).copied().unwrap_or(self.table.usual);
+        let limits = open.table.limits_of(tenant);
         let account = Arc::new(Account::new(Arc::clone(tenant), limits, Arc::clone(&self.watch), now));
         open.accounts.insert(Arc::clone(tenant), Arc::clone(&account));
         account
+    }
+
+    /// Other limits apply from now on. Who has more than is allowed now keeps it, and gets no more.
+    pub fn change(&self, table: TenantLimitTable, now: Millis) {
+        let mut open = lock(&self.open);
+        for (tenant, account) in &open.accounts {
+            account.change(table.limits_of(tenant), now);
+        }
+        open.table = table;
     }
 }
 
 impl std::fmt::Debug for Accounts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Accounts").field("table", &self.table).finish_non_exhaustive()
+        f.debug_struct("Accounts").field("table", &lock(&self.open).table).finish_non_exhaustive()
     }
 }
 
 /// What one tenant has taken of a node.
 pub struct Account {
     tenant: Arc<str>,
-    limits: TenantLimits,
-    sessions: AtomicU64,
-    subscriptions: AtomicU64,
+    sessions: Room,
+    subscriptions: Room,
     unanswered: AtomicU64,
     rates: Mutex<Rates>,
     watch: Watch,
@@ -155,8 +169,6 @@ struct Rates {
 
 impl Account {
     fn new(tenant: Arc<str>, limits: TenantLimits, watch: Watch, now: Millis) -> Self {
-        const UNLIMITED: Rate = Rate { per_second: u64::MAX / 1024, burst: u64::MAX / 1024 };
-        let rate = |rate: Option<Rate>| rate.unwrap_or(UNLIMITED);
         let rates = Rates {
             publish: PublishLimit::new(rate(limits.publish_events), rate(limits.publish_bytes), now),
             replay: Bucket::new(rate(limits.replay_bytes), now),
@@ -164,9 +176,8 @@ impl Account {
         };
         Self {
             tenant,
-            limits,
-            sessions: AtomicU64::new(0),
-            subscriptions: AtomicU64::new(0),
+            sessions: Room::new(limits.sessions),
+            subscriptions: Room::new(limits.subscriptions),
             unanswered: AtomicU64::new(0),
             rates: Mutex::new(rates),
             watch,
@@ -181,8 +192,7 @@ impl Account {
     /// Room for a session. One that takes another's place (`replaces`) is let in beyond the limit: the other is about
     /// to end.
     pub fn seat(self: &Arc<Self>, replaces: bool, now: Millis) -> Result<Seat, Full> {
-        let limit = self.limits.sessions.map(|limit| limit + u64::from(replaces));
-        match enter(&self.sessions, limit) {
+        match self.sessions.enter(u64::from(replaces)) {
             Ok(()) => Ok(Seat(Arc::clone(self))),
             Err(full) => {
                 self.reached(Bound::Sessions, now);
@@ -193,7 +203,7 @@ impl Account {
 
     /// Room for a subscription.
     pub fn place(self: &Arc<Self>, now: Millis) -> Result<Place, Full> {
-        match enter(&self.subscriptions, self.limits.subscriptions) {
+        match self.subscriptions.enter(0) {
             Ok(()) => Ok(Place(Arc::clone(self))),
             Err(full) => {
                 self.reached(Bound::Subscriptions, now);
@@ -250,6 +260,14 @@ impl Account {
         lock(&self.rates).replay.owe(bytes, now);
     }
 
+    fn change(&self, limits: TenantLimits, now: Millis) {
+        self.sessions.limit(limits.sessions);
+        self.subscriptions.limit(limits.subscriptions);
+        let mut rates = lock(&self.rates);
+        rates.publish.change(rate(limits.publish_events), rate(limits.publish_bytes), now);
+        rates.replay.change(rate(limits.replay_bytes), now);
+    }
+
     fn is_rested(&self, now: Millis) -> bool {
         let mut rates = lock(&self.rates);
         rates.publish.is_full(now) && rates.replay.is_full(now)
@@ -267,7 +285,7 @@ impl Account {
 
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("tenant", &self.tenant).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Account").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }
 
@@ -284,7 +302,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+        self.0.sessions.leave();
     }
 }
 
@@ -301,7 +319,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.subscriptions.fetch_sub(1, Ordering::AcqRel);
+        self.0.subscriptions.leave();
     }
 }
 
@@ -315,14 +333,36 @@ impl Drop for Unanswered {
     }
 }
 
-/// One more, if that is not too many.
-fn enter(count: &AtomicU64, limit: Option<u64>) -> Result<(), Full> {
-    let Some(limit) = limit else {
-        count.fetch_add(1, Ordering::AcqRel);
-        return Ok(());
-    };
-    let room = |count: u64| (count < limit).then_some(count + 1);
-    count.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).map(drop).map_err(|_| Full(limit))
+/// So many at once.
+struct Room {
+    taken: AtomicU64,
+    limit: AtomicU64,
+}
+
+impl Room {
+    fn new(limit: Option<u64>) -> Self {
+        Self { taken: AtomicU64::new(0), limit: AtomicU64::new(limit.unwrap_or(u64::MAX)) }
+    }
+
+    fn limit(&self, limit: Option<u64>) {
+        self.limit.store(limit.unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    /// One more, if that is not too many; so many `beyond` the limit are not.
+    fn enter(&self, beyond: u64) -> Result<(), Full> {
+        let limit = self.limit.load(Ordering::Acquire);
+        let room = |taken: u64| (taken < limit.saturating_add(beyond)).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).map(drop).map_err(|_| Full(limit))
+    }
+
+    fn leave(&self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A rate that nobody reaches stands for none.
+fn rate(rate: Option<Rate>) -> Rate {
+    rate.unwrap_or(Rate { per_second: u64::MAX / 1024, burst: u64::MAX / 1024 })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -49,6 +49,14 @@ impl Bucket {
         self.level -= i128::from(units) * 1000;
     }
 
+    /// Goes on at another rate: full if it was full, else with what it has or owes.
+    pub fn change(&mut self, rate: Rate, now: Millis) {
+        let was_full = self.is_full(now);
+        let new = Self::new(rate, now);
+        self.level = if was_full { new.level } else { self.level.min(new.level) };
+        self.rate = new.rate;
+    }
+
     /// Whether it has rested so long that it could be a new one.
     pub fn is_full(&mut self, now: Millis) -> bool {
         self.fill(now);
@@ -106,6 +114,12 @@ impl PublishLimit {
             (Ok(()), Ok(())) => Ok(()),
             (events, bytes) => Err(events.err().max(bytes.err()).unwrap_or(RetryAfter(1))),
         }
+    }
+
+    /// Goes on at other rates.
+    pub fn change(&mut self, events: Rate, bytes: Rate, now: Millis) {
+        self.events.change(events, now);
+        self.bytes.change(bytes, now);
     }
 
     /// Whether it has rested so long that it could be a new one.

@@ -31,7 +31,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use slotmap::new_key_type;
-use tidegate_gate::{Policy, Principal, Rate, Revocation, Revocations, TokenError};
+use tidegate_gate::{Accounts, Policy, Principal, Rate, Revocation, Revocations, Seat, TokenError, Unanswered};
 use tidegate_log::{AppendError, Appended, LogError, NewRecord, Offsets, ReadError, TopicId, TopicKey};
 use tidegate_protocol::code::CloseCode;
 use tidegate_protocol::frame::{ClientFrame, Failed, Limits};
@@ -80,6 +80,8 @@ pub struct Options {
     pub publish_events: Rate,
     /// Bytes a session may publish.
     pub publish_bytes: Rate,
+    /// What each tenant takes of the node.
+    pub accounts: Arc<Accounts>,
     /// What was revoked. Asked when a session opens or is renewed: its token was good when it was verified, and may have
     /// been revoked since.
     pub revocations: Arc<Revocations>,
@@ -189,7 +191,7 @@ pub enum Effect {
     /// What became of the events of a request: its answer.
     Published(Ticket, Outcomes),
     /// Append a record, answered by [`Input::Appended`].
-    Append(PublishKey, NewRecord),
+    Append(PublishKey, NewRecord, Unanswered),
     /// Verify a token, answered by [`Input::Verified`].
     Verify(SessionKey, u32, String),
     /// Tell of events that a condition could not be decided about.
@@ -217,6 +219,8 @@ pub struct Newcomer {
     pub format: Format,
     /// Bytes on their way to its socket.
     pub outbox: Rc<RefCell<Outbox>>,
+    /// Its room on its tenant's account.
+    pub seat: Seat,
 }
 
 /// A part of history that a subscription waits for.

@@ -14,9 +14,9 @@ impl Shard {
     pub(super) fn publish(&mut self, key: SessionKey, publish: Publish) {
         let request = publish.id;
         match self.accept_publish(key, publish) {
-            Ok(Accepted { record, receipt }) => {
+            Ok(Accepted { record, receipt, unanswered }) => {
                 let origin = Origin::Session { session: key, request };
-                self.effects.push(Effect::Append(PublishKey { origin, receipt }, record));
+                self.effects.push(Effect::Append(PublishKey { origin, receipt }, record, unanswered));
             }
             Err(mut failed) => {
                 failed.pointer = failed.pointer.map(|pointer| format!("/publish/event{pointer}"));

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use tidegate_gate::{Content, Facts, Header, Positions, Principal, PublishAccess, PublishLimit};
+use tidegate_gate::{Account, Content, Facts, Header, Positions, Principal, PublishAccess, PublishLimit, Unanswered};
 use tidegate_log::NewRecord;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::envelope::{Head, Invalid, Stamp, Stamped};
@@ -35,6 +35,7 @@ pub struct Desk<'a> {
 /// Who publishes: what it may still, and what it waits for.
 #[derive(Debug)]
 pub struct Publisher {
+    account: Arc<Account>,
     limit: PublishLimit,
     unanswered: u32,
 }
@@ -68,6 +69,8 @@ pub struct Accepted {
     pub record: NewRecord,
     /// What is told.
     pub receipt: Receipt,
+    /// Its room among those that wait for the log, to be held until it has answered.
+    pub unanswered: Unanswered,
 }
 
 /// What the publisher of an event is told when the log has it.
@@ -83,8 +86,9 @@ pub struct Receipt {
 
 impl Publisher {
     /// One that has published nothing yet.
-    pub fn new(options: &Options, now: Millis) -> Self {
-        Self { limit: PublishLimit::new(options.publish_events, options.publish_bytes, now), unanswered: 0 }
+    pub fn new(account: Arc<Account>, options: &Options, now: Millis) -> Self {
+        let limit = PublishLimit::new(options.publish_events, options.publish_bytes, now);
+        Self { account, limit, unanswered: 0 }
     }
 
     /// The log has answered one of its publishes.
@@ -124,11 +128,11 @@ impl Desk<'_> {
         let Some(form) = self.rules.topics.form(offer.topic()) else {
             return Err(Failed::new(ErrorCode::Unsupported, "only topics of the envelope format can be published to"));
         };
-        publisher.limit.take(event.len() as u64, now).map_err(|after| Failed {
+        publisher.account.publish(&mut publisher.limit, event.len() as u64, now).map_err(|after| Failed {
             retry_after_ms: Some(after.0),
             ..Failed::new(ErrorCode::RateLimited, after.to_string())
         })?;
-        if publisher.unanswered >= MAX_UNANSWERED {
+        if publisher.unanswered >= MAX_UNANSWERED || publisher.account.may_wait(now).is_err() {
             let text = "too many publishes are unanswered; wait for their answers";
             return Err(Failed::new(ErrorCode::RateLimited, text));
         }
@@ -156,7 +160,8 @@ impl Desk<'_> {
         let access = offer.admit(&offered).map_err(|_| Failed::new(ErrorCode::Denied, NOT_THIS_EVENT))?;
         let Headers(headers) = headers;
         publisher.unanswered += 1;
-        Ok(Accepted { record: record(form, &access, &key, stamped.text, headers), receipt })
+        let record = record(form, &access, &key, stamped.text, headers);
+        Ok(Accepted { record, receipt, unanswered: publisher.account.unanswered() })
     }
 }
 

@@ -93,8 +93,9 @@ impl Shard {
             }
             return ticket;
         }
-        let fresh = Publisher::new(&self.options, moment.now);
-        self.requests.publishers.entry(of.clone()).or_insert(fresh);
+        let (options, accounts) = (&self.options, &self.options.accounts);
+        let fresh = || Publisher::new(accounts.of(&of.0, moment.now), options, moment.now);
+        self.requests.publishers.entry(of.clone()).or_insert_with(fresh);
         let author = Author { principal: &principal, client: client.as_deref() };
         // What was refused for now is to be sent again, and the rest after it: else they would change places.
         let mut refused_for_now: Option<Failed> = None;
@@ -114,9 +115,9 @@ impl Shard {
                 }
             };
             match outcome {
-                Ok(Accepted { record, receipt }) => {
+                Ok(Accepted { record, receipt, unanswered }) => {
                     let origin = Origin::Request { ticket, item };
-                    self.effects.push(Effect::Append(PublishKey { origin, receipt }, record));
+                    self.effects.push(Effect::Append(PublishKey { origin, receipt }, record, unanswered));
                 }
                 Err(failed) => {
                     if failed.retryable {

@@ -23,7 +23,7 @@ use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
 use crate::cursor::Sealer;
 use crate::ledger::{Counts, ShardSnapshot};
 use crate::session::{Format, Session, SubscriptionState, failed};
-use tidegate_gate::{Principal, Scope};
+use tidegate_gate::{Place, Principal, Scope};
 
 /// Sessions of one thread, and all that is done for them.
 pub struct Shard {
@@ -84,7 +84,7 @@ impl Shard {
     /// Opens a session: its key, and its `welcome` in the outbox.
     pub fn open(&mut self, moment: Moment, newcomer: Newcomer) -> SessionKey {
         self.moment = moment;
-        let Newcomer { id, principal, client, format, outbox } = newcomer;
+        let Newcomer { id, principal, client, format, outbox, seat } = newcomer;
         let options = &self.options;
         let next_ping = moment.now + (options.heartbeat_interval as f64 * (0.5 + moment.random / 2.0)) as i64;
         let welcome = Welcome {
@@ -110,7 +110,8 @@ impl Shard {
             subscriptions: Vec::new(),
             ledgers: Vec::new(),
             next_subscription: 0,
-            publisher: Publisher::new(options, moment.now),
+            publisher: Publisher::new(Arc::clone(seat.account()), options, moment.now),
+            seat,
             pinged: None,
             next_ping,
             left_by_ping: 0,
@@ -202,6 +203,12 @@ impl Shard {
     /// Sessions that are open.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// A subscription's room on its tenant's account, while it is there.
+    pub fn room(&self, session: SessionKey, subscription: u32) -> Option<&Arc<Place>> {
+        let of = |s: &&crate::session::Subscription| s.id == subscription;
+        Some(&self.sessions.get(session)?.subscriptions.iter().find(of)?.place)
     }
 
     /// Who a session is, while it is there.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_gate::{Access, Action, Filter, Principal, TokenError};
+use tidegate_gate::{Access, Action, Filter, Place, Principal, TokenError};
 use tidegate_log::{LogError, Offsets, TopicId, TopicKey};
 use tidegate_protocol::code::{self, ErrorCode};
 use tidegate_protocol::frame::{
@@ -38,6 +38,7 @@ pub struct Following {
 #[derive(Debug)]
 pub struct Waiting {
     pub(super) session: SessionKey,
+    pub(super) place: Arc<Place>,
     pub(super) request: u32,
     pub(super) access: Access,
     filter: Filter,
@@ -76,11 +77,16 @@ impl Shard {
         if (session.subscriptions.len() + session.ledgers.len() + waiting) as u64 >= self.options.limits.subscriptions {
             return Err(Failed::new(ErrorCode::TooManySubscriptions, "unsubscribe from another topic first"));
         }
+        // Given back by whatever refuses it below.
+        let place = session.seat.account().place(self.moment.now).map(Arc::new).map_err(|full| {
+            let text = format!("{full}; unsubscribe elsewhere first (limits.tenant.subscriptions, of this node)");
+            Failed::new(ErrorCode::TooManySubscriptions, text)
+        })?;
         if topic == LEDGER {
             let observe = self.rules.policy.observe(&session.principal);
             let observe = observe.ok_or_else(|| Failed::new(ErrorCode::Denied, "observing is not allowed"))?;
             let id = session.subscription_id();
-            session.ledgers.push(LedgerSubscription { id, observe, group_by });
+            session.ledgers.push(LedgerSubscription { id, place, observe, group_by });
             let at = Joined { view: self.view_id(), seq: 0 };
             let subscribed = Subscribed { id: request, subscription: id, at, cursor: String::new(), recovered: true };
             self.say(key, &ServerFrame::Subscribed(subscribed));
@@ -101,7 +107,7 @@ impl Shard {
             return Err(Failed::new(ErrorCode::AlreadySubscribed, "one subscription a topic; let components share it"));
         }
         let since = self.moment.now;
-        let waiting = Waiting { session: key, request, access, filter, from, since };
+        let waiting = Waiting { session: key, place, request, access, filter, from, since };
         match self.topics.key(&physical) {
             Some(topic) => self.admit(topic, waiting),
             None => {
@@ -141,7 +147,7 @@ impl Shard {
 
     /// A subscription to a topic that is known.
     fn admit(&mut self, topic: TopicKey, waiting: Waiting) {
-        let Waiting { session: key, request, access, filter, from, .. } = waiting;
+        let Waiting { session: key, place, request, access, filter, from, .. } = waiting;
         let Some(session) = self.sessions.get_mut(key) else { return };
         // The token may have been renewed meanwhile.
         let access = match self.rules.allowed(&session.principal, access.topic(), &from) {
@@ -151,7 +157,7 @@ impl Shard {
         let id = session.subscription_id();
         let wants = ViewKey { topic, access, filter, format: session.format };
         let state = SubscriptionState::Opening(from.clone(), self.moment.now);
-        session.subscriptions.push(Subscription { id, request, wants, state, told: 0 });
+        session.subscriptions.push(Subscription { id, request, place, wants, state, told: 0 });
         if let Some(topic) = self.topics.get_mut(topic) {
             topic.subscriptions += 1;
             topic.idle_since = None;

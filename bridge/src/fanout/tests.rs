@@ -4,6 +4,7 @@ mod client;
 mod clock;
 mod conditions;
 mod fixture;
+mod limits;
 mod model;
 mod properties;
 mod publishing;

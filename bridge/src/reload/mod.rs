@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_gate::{Revocations, Verifier};
+use tidegate_gate::{Accounts, Revocations, Verifier};
 use tidegate_protocol::frame::Limits;
 use tokio::sync::{Mutex, mpsc};
 
@@ -31,6 +31,8 @@ pub struct Reloader {
     pub applied: Mutex<Config>,
     /// Who verifies tokens.
     pub verifier: Arc<Verifier>,
+    /// What each tenant may take of the node.
+    pub accounts: Arc<Accounts>,
     /// Through which the shards are told.
     pub feed: FeedHandle,
     /// How many there are.
@@ -76,7 +78,7 @@ pub fn rules(config: &Config) -> Rules {
 }
 
 /// What a shard of this configuration must stay within.
-pub fn options(config: &Config, shard: (u32, u32), revocations: &Arc<Revocations>) -> Options {
+pub fn options(config: &Config, shard: (u32, u32), revocations: &Arc<Revocations>, accounts: &Arc<Accounts>) -> Options {
     let limits = &config.limits;
     Options {
         node: Arc::clone(&config.server.node),
@@ -95,6 +97,7 @@ pub fn options(config: &Config, shard: (u32, u32), revocations: &Arc<Revocations
         window_bytes: config.window.bytes,
         publish_events: limits.publish_events,
         publish_bytes: limits.publish_bytes,
+        accounts: Arc::clone(accounts),
         revocations: Arc::clone(revocations),
     }
 }
@@ -144,6 +147,7 @@ impl Reloader {
             ..applied.clone()
         };
         self.verifier.tokens().install(terms);
+        self.accounts.change(config.limits.tenants.clone(), self.clock.now());
         let sum = self.tell(&config).await;
         *applied = config;
         Ok(Report {
@@ -158,7 +162,7 @@ impl Reloader {
     /// Tells every shard, and waits until all have applied it.
     async fn tell(&self, config: &Config) -> Applied {
         let (told, mut answers) = mpsc::channel(self.shards.max(1));
-        let options = options(config, (0, self.shards as u32), self.verifier.revocations());
+        let options = options(config, (0, self.shards as u32), self.verifier.revocations(), &self.accounts);
         self.feed.renew(Arc::new(Renewal { rules: rules(config), options, told }));
         let mut sum = Applied::default();
         let all = async {

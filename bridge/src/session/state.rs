@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tidegate_gate::{Observe, Principal};
+use tidegate_gate::{Observe, Place, Principal, Seat};
 use tidegate_log::Offsets;
 use tidegate_protocol::frame::Limits;
 use tidegate_protocol::ledger::Column;
@@ -20,6 +20,8 @@ use crate::feed::Round;
 pub struct Session {
     /// Its id on the wire.
     pub id: Arc<str>,
+    /// Its room on its tenant's account.
+    pub seat: Seat,
     /// The client's own name for itself.
     pub client: Arc<str>,
     /// Who it is.
@@ -71,6 +73,8 @@ pub struct Subscription {
     pub id: u32,
     /// The id of the frame that asked for it.
     pub request: u32,
+    /// Its room on its tenant's account.
+    pub place: Arc<Place>,
     /// What makes it share a view: topic, access and filter.
     pub wants: ViewKey,
     /// How it is fed.
@@ -136,6 +140,8 @@ pub enum Reading {
 pub struct LedgerSubscription {
     /// Its id on the wire.
     pub id: u32,
+    /// Its room on its tenant's account.
+    pub place: Arc<Place>,
     /// Whose rows.
     pub observe: Observe,
     /// The columns to group by.

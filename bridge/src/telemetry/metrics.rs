@@ -26,6 +26,11 @@ struct ByOutcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLimit {
+    limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByKind {
     kind: &'static str,
 }
@@ -51,6 +56,7 @@ pub struct Metrics {
     handshakes: Family<ByOutcome, Counter>,
     frames: Counter,
     published: Family<ByOutcome, Counter>,
+    limited: Family<ByLimit, Counter>,
     sessions_revoked: Counter,
     reloads: Family<ByOutcome, Counter>,
     reload_failed: Gauge,
@@ -113,6 +119,11 @@ impl Metrics {
         self.sessions_revoked.inc_by(count as u64);
     }
 
+    /// A tenant was held back by a limit of its own.
+    pub fn limited(&self, limit: &'static str) {
+        self.limited.get_or_create(&ByLimit { limit }).inc();
+    }
+
     /// The rules that apply were read then.
     pub fn rules_loaded(&self, at: Millis) {
         self.loaded.set(at / 1000);
@@ -141,6 +152,7 @@ impl Metrics {
         add(&mut registry, names::HANDSHAKES, self.handshakes.clone());
         add(&mut registry, names::FRAMES, self.frames.clone());
         add(&mut registry, names::PUBLISHED, self.published.clone());
+        add(&mut registry, names::LIMITED, self.limited.clone());
         add(&mut registry, names::SESSIONS_REVOKED, self.sessions_revoked.clone());
         add(&mut registry, names::RELOADS, self.reloads.clone());
         add(&mut registry, names::RELOAD_FAILED, self.reload_failed.clone());

@@ -11,6 +11,8 @@ pub(super) const REFUSED: (&str, &str) = ("connections_refused", "Connections th
 pub(super) const HANDSHAKES: (&str, &str) = ("handshakes", "Handshakes, by outcome");
 pub(super) const FRAMES: (&str, &str) = ("client_frames", "Frames that clients sent");
 pub(super) const PUBLISHED: (&str, &str) = ("published_events", "Publishes that the log answered, by outcome");
+pub(super) const LIMITED: (&str, &str) =
+    ("tenant_limited", "How often a tenant was refused or made to wait by a limit of its own, by limit");
 pub(super) const SESSIONS: (&str, &str) = ("sessions", "Sessions, by what they are doing");
 pub(super) const DELIVERIES: (&str, &str) = ("deliveries", "Deliveries by topic and by what became of them");
 pub(super) const IN_FLIGHT: (&str, &str) = ("deliveries_in_flight", "Deliveries received and not settled, by topic");

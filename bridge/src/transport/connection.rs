@@ -113,10 +113,15 @@ async fn handshake(
         tracing::info!(%error, "refused a token");
         Some(Refused { failed: Failed::new(error.code(), error.public()), close: close_code(&error) })
     })?;
+    let client: Arc<str> = client.into();
+    let seat = local.seat(&principal, &client).map_err(|failed| {
+        tracing::debug!(tenant = &*principal.tenant, "refused a session: the tenant is at its limit");
+        Some(Refused { failed, close: code::TOO_MANY_SESSIONS })
+    })?;
     let moment = local.moment();
     let id: Arc<str> = ids::uuid_v7(moment.now.cast_unsigned(), moment.entropy).into();
     let (format, outbox) = (Format::WebSocket, Rc::clone(&socket.outbox));
-    let newcomer = Newcomer { id, principal, client: client.into(), format, outbox };
+    let newcomer = Newcomer { id, principal, client, format, outbox, seat };
     local.metrics.handshake("ok");
     Ok(local.open(newcomer, socket))
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{ClientFrame, Failed};
 use tidegate_protocol::ids;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -163,8 +164,16 @@ pub(super) async fn serve(local: Rc<Local>, arrival: Arrival) {
     let id: Arc<str> = ids::uuid_v7(moment.now.cast_unsigned(), moment.entropy).into();
     // Who has no name is nobody's successor.
     let client = client.unwrap_or_else(|| Arc::clone(&id));
+    let seat = match local.seat(&principal, &client) {
+        Ok(seat) => seat,
+        Err(failed) => {
+            local.metrics.handshake(ErrorCode::TooManySessions.name());
+            let _ = answer.send(Err(failed));
+            return;
+        }
+    };
     let pipe = Pipe::new();
-    let newcomer = Newcomer { id, principal, client, format, outbox: Rc::clone(&pipe.outbox) };
+    let newcomer = Newcomer { id, principal, client, format, outbox: Rc::clone(&pipe.outbox), seat };
     let key = local.open_pipe(newcomer, &pipe);
     local.metrics.handshake("ok");
     for frame in frames {

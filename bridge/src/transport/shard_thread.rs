@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use slotmap::SecondaryMap;
-use tidegate_gate::{Principal, Revocation, TokenError, Verifier};
+use tidegate_gate::{Accounts, Principal, Seat, Revocation, TokenError, Verifier};
 use tidegate_log::Log;
-use tidegate_protocol::code::{self, CloseCode};
+use tidegate_protocol::code::{self, CloseCode, ErrorCode};
 use tidegate_protocol::frame::Failed;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -83,6 +83,8 @@ pub struct ShardThread {
     pub runtime: tokio::runtime::Handle,
     /// All sessions of the node, by who they are.
     pub directory: Arc<Directory>,
+    /// What each tenant takes of the node.
+    pub accounts: Arc<Accounts>,
     /// The ledger.
     pub hub: Arc<Hub>,
     /// The metrics.
@@ -104,10 +106,18 @@ pub struct Directory {
 
 type Identity = (Arc<str>, Arc<str>, Arc<str>);
 
+fn identity(principal: &Principal, client: &Arc<str>) -> Identity {
+    (Arc::clone(&principal.tenant), Arc::clone(&principal.subject), Arc::clone(client))
+}
+
 impl Directory {
     /// The shards, once they all run.
     pub fn set_shards(&self, shards: Vec<ShardHandle>) {
         *self.shards.lock().unwrap_or_else(PoisonError::into_inner) = shards;
+    }
+
+    fn has(&self, identity: &Identity) -> bool {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).contains_key(identity)
     }
 
     fn enter(&self, identity: Identity, at: (usize, SessionKey)) {
@@ -204,6 +214,7 @@ impl ShardThread {
             verifier: self.verifier,
             runtime: self.runtime,
             directory: self.directory,
+            accounts: self.accounts,
             metrics: self.metrics,
             clock: self.clock,
             hungry: Notify::new(),
@@ -283,6 +294,7 @@ pub(super) struct Local {
     verifier: Arc<Verifier>,
     runtime: tokio::runtime::Handle,
     directory: Arc<Directory>,
+    accounts: Arc<Accounts>,
     pub(super) metrics: Arc<Metrics>,
     clock: Clock,
     hungry: Notify,
@@ -302,6 +314,17 @@ impl Local {
     pub(super) fn input(&self, input: Input) {
         self.shard.borrow_mut().handle(self.moment(), input);
         self.settle();
+    }
+
+    /// Room for a session on its tenant's account. One whose client has an older session takes that one's place.
+    pub(super) fn seat(&self, principal: &Principal, client: &Arc<str>) -> Result<Seat, Failed> {
+        let now = self.moment().now;
+        let replaces = self.directory.has(&identity(principal, client));
+        let seat = self.accounts.of(&principal.tenant, now).seat(replaces, now);
+        seat.map_err(|full| {
+            let text = format!("{full}; try again later (limits.tenant.sessions, of this node)");
+            Failed::new(ErrorCode::TooManySessions, text)
+        })
     }
 
     /// Opens a session on a socket.
@@ -326,8 +349,7 @@ impl Local {
     }
 
     fn enter(&self, newcomer: Newcomer, way: WayOut) -> SessionKey {
-        let of = &newcomer.principal;
-        let identity = (Arc::clone(&of.tenant), Arc::clone(&of.subject), Arc::clone(&newcomer.client));
+        let identity = identity(&newcomer.principal, &newcomer.client);
         let key = self.shard.borrow_mut().open(self.moment(), newcomer);
         self.ways.borrow_mut().insert(key, way);
         self.identities.borrow_mut().insert(key, identity.clone());
@@ -455,12 +477,13 @@ impl Local {
                 let done = move |outcome| handle.input(Input::OffsetsAt(session, subscription, outcome));
                 self.catch_up.find_time(physical, at, done);
             }
-            Effect::Append(key, record) => {
+            Effect::Append(key, record, unanswered) => {
                 let (handle, metrics) = (self.handle.clone(), Arc::clone(&self.metrics));
                 self.log.append(
                     record,
                     Box::new(move |outcome| {
                         metrics.published(if outcome.is_ok() { "ok" } else { "failed" });
+                        drop(unanswered);
                         handle.input(Input::Appended(key, outcome));
                     }),
                 );

@@ -118,6 +118,31 @@ fn each_time_is_counted_and_said_once_a_minute() {
 }
 
 #[test]
+fn limits_that_change_apply_at_once_to_who_is_there() {
+    let accounts = Accounts::unlimited();
+    let account = accounts.of(&"acme".into(), 0);
+    let seats: Vec<Seat> = (0..5).map(|_| account.seat(false, 0).unwrap()).collect();
+    account.publish(&mut wide(0), 1, 0).unwrap();
+    let limits = |sessions| TenantLimits {
+        sessions,
+        publish_events: Some(rate(1, 2)),
+        replay_bytes: Some(rate(10, 10)),
+        ..TenantLimits::default()
+    };
+    let table = |sessions| TenantLimitTable { usual: limits(sessions), ..TenantLimitTable::default() };
+    accounts.change(table(Some(3)), 1);
+    assert_eq!(account.seat(false, 1).unwrap_err(), Full(3), "who is there stays, and nobody else comes");
+    drop(seats);
+    assert!(account.seat(false, 1).is_ok());
+    let published = (0..10).filter(|_| account.publish(&mut wide(1), 1, 1).is_ok()).count();
+    assert_eq!(published, 2, "a bucket that was full is full of what there is now");
+    account.replayed(1_000, 1);
+    accounts.change(table(None), 2);
+    assert!(account.may_replay(50_000).is_err(), "what is owed stays owed");
+    assert_eq!(accounts.of(&"later".into(), 0).publish(&mut wide(0), 1, 0), Ok(()));
+}
+
+#[test]
 fn threads_together_get_no_more_than_one() {
     let usual = TenantLimits { sessions: Some(7), publish_events: Some(rate(1, 100)), ..TenantLimits::default() };
     let accounts = accounts(usual);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_gate::{Action, Grant, Policy, Positions, Principal, Rate, Tenants, TopicRule};
+use tidegate_gate::{Accounts, Action, Grant, Policy, Positions, Principal, Rate, Seat, Tenants, TopicRule};
 use tidegate_log::Offsets;
 use tidegate_protocol::frame::Limits;
 
@@ -31,6 +31,7 @@ pub fn options(node: u32) -> Options {
         window_bytes: 1 << 20,
         publish_events: Rate { per_second: 10, burst: 20 },
         publish_bytes: Rate { per_second: 1 << 20, burst: 1 << 20 },
+        accounts: Accounts::unlimited(),
         revocations: Arc::default(),
     }
 }
@@ -139,6 +140,11 @@ pub fn principal(tenant: &str, subject: &str, roles: &[&str]) -> Principal {
             ("desk".to_owned(), "k1".into()),
         ])),
     }
+}
+
+/// Room for a session of a tenant without limits.
+pub fn seat(tenant: &str) -> Seat {
+    Accounts::unlimited().of(&tenant.into(), NOW).seat(false, NOW).unwrap()
 }
 
 pub fn sealer(incarnation: u8) -> Sealer {

@@ -21,7 +21,7 @@ fn appended(bench: &mut Bench, publish: Publish, roles: &[&str]) -> (PublishKey,
     let key = bench.open("acme", roles);
     bench.frame(key, ClientFrame::Publish(publish));
     match bench.effects.pop() {
-        Some(Effect::Append(key, record)) => (key, record),
+        Some(Effect::Append(key, record, _)) => (key, record),
         other => panic!("{other:?} {:?}", bench.told(key).texts),
     }
 }

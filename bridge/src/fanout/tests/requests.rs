@@ -26,7 +26,7 @@ fn one(offering: Offering) -> Request {
 
 fn appends(bench: &mut Bench) -> Vec<(PublishKey, NewRecord)> {
     let all = bench.effects.extract_if(.., |effect| matches!(effect, Effect::Append(..)));
-    all.map(|effect| if let Effect::Append(key, record) = effect { (key, record) } else { unreachable!() }).collect()
+    all.map(|effect| if let Effect::Append(key, record, _) = effect { (key, record) } else { unreachable!() }).collect()
 }
 
 fn answer(bench: &mut Bench) -> Option<Outcomes> {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidegate_gate::Principal;
+use tidegate_gate::{Accounts, Principal, Seat};
 use tidegate_log::{Offsets, TopicId, TopicKey};
 use tidegate_protocol::frame::{ClientFrame, Failed, From, Publish, Refresh, ServerFrame, Subscribe, Unsubscribe};
 use tidegate_protocol::json::Raw;
@@ -20,6 +20,7 @@ pub const ID: TopicId = [9; 16];
 /// A shard, its clock, and the outboxes of its sessions.
 pub struct Bench {
     pub shard: Shard,
+    pub accounts: Arc<Accounts>,
     pub now: i64,
     pub outboxes: Vec<(SessionKey, Rc<RefCell<Outbox>>)>,
     pub effects: Vec<Effect>,
@@ -37,8 +38,13 @@ impl Bench {
     }
 
     pub fn with(options: Options) -> Self {
+        let accounts = Arc::clone(&options.accounts);
         let shard = Shard::new(options, rules(), sealer(1));
-        Self { shard, now: NOW, outboxes: Vec::new(), effects: Vec::new() }
+        Self { shard, accounts, now: NOW, outboxes: Vec::new(), effects: Vec::new() }
+    }
+
+    fn seat(&self, principal: &Principal) -> Seat {
+        self.accounts.of(&principal.tenant, self.now).seat(false, self.now).unwrap()
     }
 
     pub fn moment(&self) -> Moment {
@@ -59,12 +65,14 @@ impl Bench {
     /// Opens a session, whatever it is told.
     pub fn open_unwelcome(&mut self, principal: Principal) -> SessionKey {
         let outbox: Rc<RefCell<Outbox>> = Rc::default();
+        let seat = self.seat(&principal);
         let newcomer = Newcomer {
             id: "s".into(),
             principal,
             client: "tab".into(),
             format: Format::WebSocket,
             outbox: Rc::clone(&outbox),
+            seat,
         };
         let key = self.shard.open(self.moment(), newcomer);
         self.outboxes.push((key, outbox));
@@ -75,7 +83,9 @@ impl Bench {
     /// Opens a session that is spoken to in another format.
     pub fn open_in(&mut self, format: Format, principal: Principal) -> SessionKey {
         let outbox: Rc<RefCell<Outbox>> = Rc::default();
-        let newcomer = Newcomer { id: "s".into(), principal, client: "tab".into(), format, outbox: Rc::clone(&outbox) };
+        let seat = self.seat(&principal);
+        let newcomer =
+            Newcomer { id: "s".into(), principal, client: "tab".into(), format, outbox: Rc::clone(&outbox), seat };
         let key = self.shard.open(self.moment(), newcomer);
         self.outboxes.push((key, outbox));
         self.take_effects();

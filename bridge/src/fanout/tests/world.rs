@@ -10,7 +10,7 @@ use tidegate_protocol::frame::{ClientFrame, From, Subscribe, Unsubscribe};
 use tidegate_protocol::ledger::Counts;
 
 use super::client::{Client, Row, take_frames};
-use super::fixture::{NOW, options, principal, rules, sealer};
+use super::fixture::{NOW, options, principal, rules, sealer, seat};
 use super::model::{Chance, Log};
 use crate::fanout::{Effect, Input, Moment, Newcomer, SessionKey, Shard};
 use crate::feed::Round;
@@ -173,6 +173,7 @@ impl World {
             client: format!("client-{client}").into(),
             format: Format::WebSocket,
             outbox,
+            seat: seat(at.tenant),
         };
         let key = self.nodes[node].shard.open(moment, newcomer);
         self.clients[client].key = Some(key);
