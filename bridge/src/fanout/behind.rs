@@ -28,17 +28,25 @@ enum Step {
 }
 
 impl Shard {
-    /// Feeds subscriptions that are behind, in turn, at most `turns` batches. Says whether there is more to do.
+    /// Feeds subscriptions that are behind, at most `turns` batches: in turn by tenant, so that one with very many has
+    /// no more turns than another. Says whether there is more to do.
     pub fn feed(&mut self, turns: usize) -> bool {
         for _ in 0..turns {
-            let Some((key, id)) = self.hungry.pop_front() else { return false };
+            let Some((key, id)) = self.hungry.pop() else { return false };
             match self.step(key, id) {
-                Step::More => self.hungry.push_back((key, id)),
+                Step::More => self.hunger(key, id),
                 Step::Later => self.retry.push((key, id)),
                 Step::Wait => {}
             }
         }
         !self.hungry.is_empty()
+    }
+
+    /// A subscription that is behind waits to be fed.
+    pub(super) fn hunger(&mut self, key: SessionKey, id: u32) {
+        if let Some(session) = self.sessions.get(key) {
+            self.hungry.push(&session.principal.tenant, (key, id));
+        }
     }
 
     fn step(&mut self, key: SessionKey, id: u32) -> Step {
@@ -260,14 +268,14 @@ impl Shard {
         }
         behind.reading = Reading::Undecided;
         match outcome {
-            Ok(History { round, next }) => {
+            Ok(History { round, next, .. }) => {
                 behind.unread.retain(|p| *p != asked.partition);
                 if asked.until <= asked.from {
                     behind.checked.push(asked.partition);
                 } else {
                     behind.reading = Reading::Chunk { round, at: 0, partition: asked.partition, next };
                 }
-                self.hungry.push_back((key, id));
+                self.hunger(key, id);
             }
             Err(ReadError::OutOfRange(bounds)) => {
                 // Events of the window may have moved it on since it was said to begin at 0.
@@ -280,7 +288,7 @@ impl Shard {
                     let reason = if asked.from > bounds.end { MovedReason::LogChanged } else { MovedReason::Expired };
                     self.gap(key, id, reason, &before, &after);
                 }
-                self.hungry.push_back((key, id));
+                self.hunger(key, id);
             }
             Err(ReadError::Unknown | ReadError::Log(_)) => self.retry.push((key, id)),
         }

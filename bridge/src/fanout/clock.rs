@@ -34,7 +34,9 @@ impl Shard {
         }
         self.lose_patience();
         self.requests.forget(moment.now);
-        self.hungry.extend(std::mem::take(&mut self.retry));
+        for (key, id) in std::mem::take(&mut self.retry) {
+            self.hunger(key, id);
+        }
         let idle = |(key, topic): (TopicKey, &mut super::index::Topic)| {
             let over = topic.subscriptions == 0 && topic.idle_since.is_some_and(|since| moment.now - since > LINGER);
             over.then_some(key)

@@ -206,7 +206,7 @@ impl Shard {
                     if matches!(behind.reading, Reading::Window(_)) {
                         behind.reading = Reading::Undecided;
                     }
-                    self.hungry.push_back((session, subscription.id));
+                    self.hungry.push(&state.principal.tenant, (session, subscription.id));
                 }
                 readers.push((session, subscription.id));
             }

@@ -87,7 +87,7 @@ impl Shard {
                 for subscription in state.subscriptions.iter_mut().filter(|s| s.wants.topic == key) {
                     if let SubscriptionState::Behind(behind) = &mut subscription.state {
                         behind.reading = Reading::Undecided;
-                        self.hungry.push_back((session, subscription.id));
+                        self.hungry.push(&state.principal.tenant, (session, subscription.id));
                     }
                 }
             }

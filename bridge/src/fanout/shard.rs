@@ -1,6 +1,6 @@
 //! The shard itself: its state, and which file answers which input.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
 use crate::cursor::Sealer;
 use crate::ledger::{Counts, ShardSnapshot};
 use crate::session::{Format, Session, SubscriptionState, failed};
+use crate::turns::Turns;
 use tidegate_gate::{Place, Principal, Scope};
 
 /// Sessions of one thread, and all that is done for them.
@@ -39,8 +40,8 @@ pub struct Shard {
     pub(super) window: Window,
     pub(super) counts: Counts,
     pub(super) deadlines: BTreeSet<(Millis, SessionKey)>,
-    /// Subscriptions that are behind and have something to be fed.
-    pub(super) hungry: VecDeque<(SessionKey, u32)>,
+    /// Subscriptions that are behind and have something to be fed, by tenant.
+    pub(super) hungry: Turns<Arc<str>, (SessionKey, u32)>,
     /// The same, for whom there is nothing to do before the next tick.
     pub(super) retry: Vec<(SessionKey, u32)>,
     pub(super) requests: Requests,
@@ -70,7 +71,7 @@ impl Shard {
             window,
             counts: Counts::default(),
             deadlines: BTreeSet::new(),
-            hungry: VecDeque::new(),
+            hungry: Turns::default(),
             retry: Vec::new(),
             requests: Requests::default(),
             log_available: true,
@@ -265,7 +266,9 @@ impl Shard {
         let room = session.credit > 0 && session.in_flight.unsettled() < session.limits.unsettled;
         if session.paused && room {
             session.paused = false;
-            self.hungry.extend(session.subscriptions.iter().map(|s| (key, s.id)));
+            for subscription in &session.subscriptions {
+                self.hungry.push(&session.principal.tenant, (key, subscription.id));
+            }
         }
     }
 

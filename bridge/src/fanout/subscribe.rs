@@ -251,7 +251,7 @@ impl Shard {
             let reading = Reading::Undecided;
             let checked = Vec::new();
             let behind = Behind { view: private, seq: 0, announced: true, position, unread, checked, reading };
-            self.hungry.push_back((key, id));
+            self.hunger(key, id);
             (SubscriptionState::Behind(Box::new(behind)), Joined { view: private, seq: 0 })
         };
         if let Some(subscription) = self.sessions.get_mut(key).and_then(|s| s.subscription(id)) {

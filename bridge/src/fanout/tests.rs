@@ -3,6 +3,7 @@
 mod client;
 mod clock;
 mod conditions;
+mod fairness;
 mod fixture;
 mod limits;
 mod model;

@@ -1,15 +1,18 @@
 //! Catching up: history for subscriptions that are behind, read by other clients than the live feed's, at a bounded
-//! rate. What several ask for at once, or shortly after another, is read once.
+//! rate, in turn by tenant. What several ask for at once, or shortly after another, is read once, and charged to each.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tidegate_gate::{Account, Place};
 
 use tidegate_log::{Limit, Log, LogError, Offsets, ReadError, Reader, TopicKey};
 
+use super::asked::{Asked, Kind, Next};
 use super::decode::{TopicSpec, decode};
 use super::round::Round;
+use crate::clock::Clock;
 
 /// One part of history.
 const CHUNK_RECORDS: usize = 2_048;
@@ -41,13 +44,25 @@ pub struct History {
     pub round: Arc<Round>,
     /// The next offset.
     pub next: i64,
+    /// Bytes of its records.
+    pub bytes: u64,
 }
 
 /// Asks for history; a clone for each shard.
 #[derive(Clone)]
 pub struct CatchUp {
-    jobs: Sender<Job>,
-    cache: Arc<Mutex<Cache>>,
+    shared: Arc<Shared>,
+    _open: Arc<Open>,
+}
+
+/// When the last handle goes, the readers end.
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        lock(&self.0.desk).closed = true;
+        self.0.changed.notify_all();
+    }
 }
 
 type Done<T> = Box<dyn FnOnce(T) + Send>;
@@ -68,67 +83,101 @@ pub struct Options {
 
 /// What the readers share.
 struct Shared {
-    jobs: Mutex<Receiver<Job>>,
-    cache: Arc<Mutex<Cache>>,
+    desk: Mutex<Desk>,
+    changed: Condvar,
+    cache: Mutex<Cache>,
     rate: Mutex<Rate>,
+}
+
+/// What was asked for. Each subscription that is behind asks for one part at a time.
+#[derive(Default)]
+struct Desk {
+    asked: Asked<Job>,
+    closed: bool,
 }
 
 impl CatchUp {
     /// Starts the readers' threads; they end when the last handle is gone.
-    #[expect(clippy::disallowed_methods, reason = "each subscription that is behind asks for one part at a time")]
     pub fn start(log: &Arc<dyn Log>, options: Options) -> Result<Self, LogError> {
-        let (jobs, receiver) = channel();
         let rate = Rate { per_s: options.bytes_per_s, debt: 0, at: Instant::now() };
-        let cache = Arc::<Mutex<Cache>>::default();
-        let (jobs_of_all, rate) = (Mutex::new(receiver), Mutex::new(rate));
-        let shared = Arc::new(Shared { jobs: jobs_of_all, cache: Arc::clone(&cache), rate });
+        let (desk, changed) = (Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { desk, changed, cache: Mutex::default(), rate: Mutex::new(rate) });
         for number in 0..options.readers.max(1) {
             let (reader, shared) = (log.reader()?, Arc::clone(&shared));
             let name = format!("catch-up-{number}");
             let spawned = std::thread::Builder::new().name(name).spawn(move || shared.run(reader));
             spawned.map_err(|error| LogError::Fatal(format!("no thread for catching up: {error}")))?;
         }
-        Ok(Self { jobs, cache })
+        Ok(Self { _open: Arc::new(Open(Arc::clone(&shared))), shared })
     }
 
     /// A topic was deleted. One that is made under its name is another log: nothing that was read so far is of it.
     pub fn forget(&self, topic: TopicKey) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).forget(topic);
+        lock(&self.shared.cache).forget(topic);
     }
 
-    /// Reads a part of history.
-    pub fn read(&self, part: Part, done: impl FnOnce(Result<History, ReadError>) + Send + 'static) {
-        // The readers are gone only when the node goes.
-        let _ = self.jobs.send(Job::Read(part, Box::new(done)));
+    /// Reads a part of history for a subscription, on its tenant's account. It is not read, and `done` not called, if
+    /// the subscription has ended before.
+    pub fn read(
+        &self,
+        place: &Arc<Place>,
+        part: Part,
+        done: impl FnOnce(Result<History, ReadError>) + Send + 'static,
+    ) {
+        self.ask(Kind::Read, place, Job::Read(part, Box::new(done)));
     }
 
-    /// Finds the first offsets at or after a time, in milliseconds.
+    /// Finds the first offsets at or after a time, in milliseconds, for a subscription.
     pub fn find_time(
         &self,
+        place: &Arc<Place>,
         physical: Arc<str>,
         at: i64,
         done: impl FnOnce(Result<Offsets, LogError>) + Send + 'static,
     ) {
-        let _ = self.jobs.send(Job::FindTime(physical, at, Box::new(done)));
+        self.ask(Kind::Lookup, place, Job::FindTime(physical, at, Box::new(done)));
+    }
+
+    fn ask(&self, kind: Kind, place: &Arc<Place>, job: Job) {
+        lock(&self.shared.desk).asked.push(kind, place, job);
+        self.shared.changed.notify_one();
     }
 }
 
 impl Shared {
     fn run(&self, mut reader: Box<dyn Reader>) {
-        loop {
-            let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        while let Some((job, account)) = self.next() {
             match job {
-                Ok(Job::Read(part, done)) => done(self.read(reader.as_mut(), part)),
-                Ok(Job::FindTime(physical, at, done)) => done(reader.offsets_at(&physical, at)),
-                Err(_) => return,
+                Job::Read(part, done) => done(self.read(reader.as_mut(), part, &account)),
+                Job::FindTime(physical, at, done) => done(reader.offsets_at(&physical, at)),
             }
         }
     }
 
-    fn read(&self, reader: &mut dyn Reader, part: Part) -> Result<History, ReadError> {
+    /// What is to be done next, as soon as there is something; `None` at the end.
+    fn next(&self) -> Option<(Job, Arc<Account>)> {
+        let mut desk = lock(&self.desk);
+        loop {
+            if desk.closed {
+                return None;
+            }
+            let now = Clock.now();
+            desk = match desk.asked.next(now) {
+                Next::Do(job, account) => return Some((job, account)),
+                Next::Wait(until) => {
+                    let wait = Duration::from_millis((until - now).max(1).cast_unsigned());
+                    self.changed.wait_timeout(desk, wait).unwrap_or_else(PoisonError::into_inner).0
+                }
+                Next::Nothing => self.changed.wait(desk).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    fn read(&self, reader: &mut dyn Reader, part: Part, account: &Account) -> Result<History, ReadError> {
         let life = {
-            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            let cache = lock(&self.cache);
             if let Some(history) = cache.get(&part) {
+                account.replayed(history.bytes, Clock.now());
                 return Ok(history);
             }
             cache.life(part.topic)
@@ -143,12 +192,17 @@ impl Shared {
         })?;
         // At the end nothing below `until` is still to come: the feed has been beyond it.
         let next = if chunk.end { chunk.next.max(part.until) } else { chunk.next };
-        let history = History { round: Arc::new(round), next };
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(part, life, history.clone());
-        let wait = self.rate.lock().unwrap_or_else(PoisonError::into_inner).take(bytes);
+        let history = History { round: Arc::new(round), next, bytes };
+        account.replayed(bytes, Clock.now());
+        lock(&self.cache).put(part, life, history.clone());
+        let wait = lock(&self.rate).take(bytes);
         std::thread::sleep(wait);
         Ok(history)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Default)]
@@ -230,7 +284,7 @@ mod tests {
     }
 
     fn history(next: i64) -> History {
-        History { round: Arc::default(), next }
+        History { round: Arc::default(), next, bytes: 0 }
     }
 
     #[test]
@@ -265,7 +319,7 @@ mod tests {
         round.put((TopicKey(1), 0, 0), "acme", "a.b", |out| out.push_str(&"x".repeat(CACHE_BYTES / 3)));
         let round = Arc::new(round);
         for from in 0..10 {
-            cache.put(part(1, from), 0, History { round: Arc::clone(&round), next: from });
+            cache.put(part(1, from), 0, History { round: Arc::clone(&round), next: from, bytes: 0 });
             assert!(cache.bytes <= CACHE_BYTES);
         }
         assert!(cache.get(&part(1, 0)).is_none() && cache.get(&part(1, 9)).is_some());

@@ -1,5 +1,6 @@
 //! The feed: one tail per topic that somebody here listens to. Reads, decodes and encodes a record once.
 
+mod asked;
 pub mod catch_up;
 mod decode;
 mod round;

@@ -470,12 +470,17 @@ impl Local {
             Effect::Unfollow(topic) => self.feed.unfollow(self.index, topic),
             Effect::Read(key) => {
                 let handle = self.handle.clone();
-                self.catch_up.read(key.part.clone(), move |outcome| handle.input(Input::History(key, outcome)));
+                if let Some(place) = self.shard.borrow().room(key.session, key.subscription) {
+                    let part = key.part.clone();
+                    self.catch_up.read(place, part, move |outcome| handle.input(Input::History(key, outcome)));
+                }
             }
             Effect::FindTime(session, subscription, physical, at) => {
                 let handle = self.handle.clone();
                 let done = move |outcome| handle.input(Input::OffsetsAt(session, subscription, outcome));
-                self.catch_up.find_time(physical, at, done);
+                if let Some(place) = self.shard.borrow().room(session, subscription) {
+                    self.catch_up.find_time(place, physical, at, done);
+                }
             }
             Effect::Append(key, record, unanswered) => {
                 let (handle, metrics) = (self.handle.clone(), Arc::clone(&self.metrics));

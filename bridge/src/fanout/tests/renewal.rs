@@ -129,7 +129,7 @@ fn who_is_behind_reads_on_under_the_new_rules() {
     let [question] = &asked(&mut bench)[..] else { panic!("one question") };
     assert_eq!((question.part.from, question.part.until), (11, 13));
     let Input::Round(round) = later(11, &[r#""eve""#, r#""ada""#]) else { unreachable!() };
-    bench.input(Input::History(question.clone(), Ok(History { round, next: 13 })));
+    bench.input(Input::History(question.clone(), Ok(History { round, next: 13, bytes: 0 })));
     bench.feed();
     let told = bench.told(key);
     assert_eq!((told.kinds(), ids(&told.texts)), (vec!["batch"], vec![12]));
@@ -164,7 +164,7 @@ fn an_answer_of_older_rules_is_asked_for_again() {
     assert_eq!(&*again.part.spec.reads.as_ref().unwrap().headers, [Box::from("region")]);
     // The first answer has no headers: it must not count, even as "nothing was for this reader".
     let Input::Round(round) = later(0, &[r#""ada""#]) else { unreachable!() };
-    bench.input(Input::History(question.clone(), Ok(History { round, next: 10 })));
+    bench.input(Input::History(question.clone(), Ok(History { round, next: 10, bytes: 0 })));
     bench.feed();
     assert_eq!(bench.told(key).kinds(), ["moved", "ping"]);
     let mut round = Round::default();
@@ -178,7 +178,7 @@ fn an_answer_of_older_rules_is_asked_for_again() {
     let content = Content::new(event, None, &headers, 0);
     round.detail_last(reads, reads.paths.iter().map(|path| content.extract(path)));
     round.keep_headers(headers);
-    bench.input(Input::History(again.clone(), Ok(History { round: std::sync::Arc::new(round), next: 10 })));
+    bench.input(Input::History(again.clone(), Ok(History { round: std::sync::Arc::new(round), next: 10, bytes: 0 })));
     bench.feed();
     assert_eq!(ids(&bench.told(key).texts), [14]);
 }

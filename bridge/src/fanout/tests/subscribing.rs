@@ -158,7 +158,7 @@ fn history_of_the_older_topic_is_not_taken_for_the_newer_ones() {
     bench.told(key);
     let mut round = Round::default();
     round.put((TopicKey(1), 0, 3), "acme", "order.paid", |out| out.push_str(r#"{"event":{"id":"old"}}"#));
-    bench.input(Input::History(older, Ok(History { round: Arc::new(round), next: 10 })));
+    bench.input(Input::History(older, Ok(History { round: Arc::new(round), next: 10, bytes: 0 })));
     bench.feed();
     bench.round(1, "acme", 0..2, 10);
     bench.feed();
@@ -208,7 +208,7 @@ fn the_window_of_a_topic_that_opens_late_is_not_entered_before_its_beginning() {
     bench.feed();
     let read = reads(&bench).pop().unwrap();
     assert_eq!((read.part.partition, read.part.from, read.part.until), (1, 2, 2), "asks whether the log goes so far");
-    bench.input(Input::History(read, Ok(History { round: Arc::default(), next: 2 })));
+    bench.input(Input::History(read, Ok(History { round: Arc::default(), next: 2, bytes: 0 })));
     bench.feed();
     // By now retention has taken what lay before 5.
     bench.input(Input::TopicOpened { topic: TopicKey(1), id: ID, offsets: [(1, 5)].into() });

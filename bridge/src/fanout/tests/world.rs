@@ -333,7 +333,7 @@ impl World {
                 let most = 1 + self.chance.below(12);
                 let place = (&*part.spec.physical, part.topic, part.partition);
                 let read = self.log.read(place, part.from, part.until, most);
-                let read = read.map(|(round, next)| History { round: Arc::new(round), next });
+                let read = read.map(|(round, next)| History { round: Arc::new(round), next, bytes: 0 });
                 Input::History(key, read)
             }
             Effect::FindTime(session, subscription, physical, _) => {
