@@ -68,7 +68,7 @@ impl Bucket {
         let passed = now.saturating_sub(self.at);
         // A clock that goes back adds nothing, and takes nothing away. Small steps are no step at all: with each of
         // them the same time would be counted again.
-        if passed >= 0 || passed < -APART {
+        if !(-APART..0).contains(&passed) {
             let full = i128::from(self.rate.burst) * 1000;
             self.level = full.min(self.level + i128::from(passed.max(0)) * i128::from(self.rate.per_second));
             self.at = now;

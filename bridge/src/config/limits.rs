@@ -82,31 +82,49 @@ fn tenants(section: &mut Section<'_>, event: u64) -> TenantLimitTable {
 
 fn tenant(mut section: Section<'_>, usual: TenantLimits, event: u64) -> TenantLimits {
     let count = |section: &mut Section<'_>, key, most| limit(section, key, |it, key| it.count(key, 1..=most));
-    let sessions = count(&mut section, "sessions", 10_000_000).unwrap_or(usual.sessions);
-    let subscriptions = count(&mut section, "subscriptions", 100_000_000).unwrap_or(usual.subscriptions);
     let events = |it: &mut Section<'_>, key| it.count(key, 1..=100_000_000);
     let bytes = |it: &mut Section<'_>, key| it.size(key, KIB..=1 << 40);
     let limits = TenantLimits {
-        sessions,
-        subscriptions,
+        sessions: count(&mut section, "sessions", 10_000_000).or(usual.sessions),
+        subscriptions: count(&mut section, "subscriptions", 100_000_000).or(usual.subscriptions),
         publish_events: rate(&mut section, ["publish_events_per_s", "publish_events_burst"], 1, events)
-            .unwrap_or(usual.publish_events),
+            .or(usual.publish_events),
         publish_bytes: rate(&mut section, ["publish_bytes_per_s", "publish_bytes_burst"], event, bytes)
-            .unwrap_or(usual.publish_bytes),
+            .or(usual.publish_bytes),
         replay_bytes: rate(&mut section, ["replay_bytes_per_s", "replay_bytes_burst"], KIB, bytes)
-            .unwrap_or(usual.replay_bytes),
+            .or(usual.replay_bytes),
     };
     section.finish();
     limits
 }
 
-/// A limit that may be said not to be there; `None` where nothing is said.
+/// What is said of a limit.
+enum Stated<T> {
+    Nothing,
+    Unlimited,
+    At(T),
+}
+
+impl<T> Stated<T> {
+    /// The limit, as it is said or else usual.
+    fn or(self, usual: Option<T>) -> Option<T> {
+        match self {
+            Self::Nothing => usual,
+            Self::Unlimited => None,
+            Self::At(limit) => Some(limit),
+        }
+    }
+}
+
 fn limit<'a, T>(
     section: &mut Section<'a>,
     key: &'static str,
     read: impl FnOnce(&mut Section<'a>, &'static str) -> Option<T>,
-) -> Option<Option<T>> {
-    if section.says(key, UNLIMITED) { Some(None) } else { read(section, key).map(Some) }
+) -> Stated<T> {
+    if section.says(key, UNLIMITED) {
+        return Stated::Unlimited;
+    }
+    read(section, key).map_or(Stated::Nothing, Stated::At)
 }
 
 /// So many a second, and so many at once: twice as many, unless said otherwise, and at least `least`.
@@ -115,13 +133,18 @@ fn rate<'a>(
     [per_second, burst]: [&'static str; 2],
     least: u64,
     mut read: impl FnMut(&mut Section<'a>, &'static str) -> Option<u64>,
-) -> Option<Option<Rate>> {
+) -> Stated<Rate> {
     let stated = limit(section, per_second, &mut read);
-    if section.has(burst) && !matches!(stated, Some(Some(_))) {
-        section.problem(burst, format!("needs {}, a number, beside it", section.name(per_second)));
+    let at_once = read(section, burst);
+    match stated {
+        Stated::At(per_second) => {
+            Stated::At(Rate { per_second, burst: at_once.unwrap_or((2 * per_second).max(least)) })
+        }
+        Stated::Nothing | Stated::Unlimited => {
+            if section.has(burst) {
+                section.problem(burst, format!("needs {}, a number, beside it", section.name(per_second)));
+            }
+            if matches!(stated, Stated::Unlimited) { Stated::Unlimited } else { Stated::Nothing }
+        }
     }
-    let burst = read(section, burst);
-    stated.map(|stated| {
-        stated.map(|per_second| Rate { per_second, burst: burst.unwrap_or((2 * per_second).max(least)) })
-    })
 }

@@ -66,10 +66,13 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
     let mut flood = Bucket::new(FRAMES, local.moment().now);
     let handshake = handshake(&local, &socket, &mut websocket, &mut flood);
     let outcome = tokio::time::timeout(local.handshake_timeout, handshake).await;
-    let opened = outcome.unwrap_or_else(|_| {
-        let failed = Failed::new(ErrorCode::HandshakeTimeout, "no valid hello came in time");
-        Err(Some(Refused { failed, close: code::HANDSHAKE_TIMEOUT }))
-    });
+    let opened = match outcome {
+        Ok(opened) => opened,
+        Err(_) => {
+            let failed = Failed::new(ErrorCode::HandshakeTimeout, "no valid hello came in time");
+            Err(Some(Refused { failed, close: code::HANDSHAKE_TIMEOUT }))
+        }
+    };
     match opened {
         Ok(key) => converse(&local, &socket, &mut websocket, &mut flood, key).await,
         Err(Some(Refused { failed, close })) => {

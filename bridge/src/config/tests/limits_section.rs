@@ -4,8 +4,8 @@ use tidegate_gate::{Rate, TenantLimits};
 
 use super::*;
 
-fn rate(per_second: u64, burst: u64) -> Option<Rate> {
-    Some(Rate { per_second, burst })
+fn rate(per_second: u64, burst: u64) -> Rate {
+    Rate { per_second, burst }
 }
 
 #[test]
@@ -26,9 +26,9 @@ fn the_examples_say_what_they_mean() {
     let usual = TenantLimits {
         sessions: Some(1_000),
         subscriptions: Some(5_000),
-        publish_events: rate(2_000, 4_000),
-        publish_bytes: rate(10 << 20, 20 << 20),
-        replay_bytes: rate(8 << 20, 16 << 20),
+        publish_events: Some(rate(2_000, 4_000)),
+        publish_bytes: Some(rate(10 << 20, 20 << 20)),
+        replay_bytes: Some(rate(8 << 20, 16 << 20)),
     };
     assert_eq!(limits.usual, usual);
     let own = TenantLimits { sessions: Some(20_000), replay_bytes: None, ..usual };
@@ -39,8 +39,8 @@ fn the_examples_say_what_they_mean() {
 fn a_burst_is_twice_the_rate_and_lets_one_event_through() {
     let text = "[limits.tenant]\npublish_events_per_s = 3\npublish_bytes_per_s = \"64KiB\"\nreplay_bytes_per_s = \"1MiB\"\n";
     let usual = good(text, &[]).limits.tenants.usual;
-    assert_eq!((usual.publish_events, usual.publish_bytes), (rate(3, 6), rate(64 << 10, 1 << 20)));
-    assert_eq!(usual.replay_bytes, rate(1 << 20, 2 << 20));
+    assert_eq!((usual.publish_events, usual.publish_bytes), (Some(rate(3, 6)), Some(rate(64 << 10, 1 << 20))));
+    assert_eq!(usual.replay_bytes, Some(rate(1 << 20, 2 << 20)));
 }
 
 #[test]
