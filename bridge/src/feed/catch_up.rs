@@ -118,12 +118,7 @@ impl CatchUp {
 
     /// Reads a part of history for a subscription, on its tenant's account. It is not read, and `done` not called, if
     /// the subscription has ended before.
-    pub fn read(
-        &self,
-        place: &Arc<Place>,
-        part: Part,
-        done: impl FnOnce(Result<History, ReadError>) + Send + 'static,
-    ) {
+    pub fn read(&self, place: &Arc<Place>, part: Part, done: impl FnOnce(Result<History, ReadError>) + Send + 'static) {
         self.ask(Kind::Read, place, Job::Read(part, Box::new(done)));
     }
 

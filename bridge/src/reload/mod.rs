@@ -78,7 +78,12 @@ pub fn rules(config: &Config) -> Rules {
 }
 
 /// What a shard of this configuration must stay within.
-pub fn options(config: &Config, shard: (u32, u32), revocations: &Arc<Revocations>, accounts: &Arc<Accounts>) -> Options {
+pub fn options(
+    config: &Config,
+    shard: (u32, u32),
+    revocations: &Arc<Revocations>,
+    accounts: &Arc<Accounts>,
+) -> Options {
     let limits = &config.limits;
     Options {
         node: Arc::clone(&config.server.node),

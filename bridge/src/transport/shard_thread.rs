@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use slotmap::SecondaryMap;
-use tidegate_gate::{Accounts, Principal, Seat, Revocation, TokenError, Verifier};
+use tidegate_gate::{Accounts, Principal, Revocation, Seat, TokenError, Verifier};
 use tidegate_log::Log;
 use tidegate_protocol::code::{self, CloseCode, ErrorCode};
 use tidegate_protocol::frame::Failed;

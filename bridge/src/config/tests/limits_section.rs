@@ -37,7 +37,8 @@ fn the_examples_say_what_they_mean() {
 
 #[test]
 fn a_burst_is_twice_the_rate_and_lets_one_event_through() {
-    let text = "[limits.tenant]\npublish_events_per_s = 3\npublish_bytes_per_s = \"64KiB\"\nreplay_bytes_per_s = \"1MiB\"\n";
+    let text =
+        "[limits.tenant]\npublish_events_per_s = 3\npublish_bytes_per_s = \"64KiB\"\nreplay_bytes_per_s = \"1MiB\"\n";
     let usual = good(text, &[]).limits.tenants.usual;
     assert_eq!((usual.publish_events, usual.publish_bytes), (Some(rate(3, 6)), Some(rate(64 << 10, 1 << 20))));
     assert_eq!(usual.replay_bytes, Some(rate(1 << 20, 2 << 20)));
@@ -46,7 +47,9 @@ fn a_burst_is_twice_the_rate_and_lets_one_event_through() {
 #[test]
 fn problems() {
     let problem = |lines: &str| bad(&format!("[limits.tenant]\n{lines}\n"));
-    assert!(problem("sesions = 1").contains("limits.tenant.sesions: unknown key; did you mean limits.tenant.sessions?"));
+    assert!(
+        problem("sesions = 1").contains("limits.tenant.sesions: unknown key; did you mean limits.tenant.sessions?")
+    );
     assert!(problem("sessions = 0").contains("tidegate.toml:11: limits.tenant.sessions: must be from 1 to"));
     assert!(problem("sessions = \"unlimitd\"").contains("limits.tenant.sessions: must be an integer"));
     let lone = problem("publish_events_burst = 5");

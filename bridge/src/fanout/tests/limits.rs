@@ -77,7 +77,8 @@ fn what_waits_for_the_log_counts_until_it_has_answered_whoever_is_gone() {
     let mut answered = None;
     loop {
         let key = bench.open("acme", &["writer"]);
-        let taken = (0..200).take_while(|_| code(&mut bench, key, ClientFrame::Publish(publish("orders", EVENT))).is_none());
+        let taken =
+            (0..200).take_while(|_| code(&mut bench, key, ClientFrame::Publish(publish("orders", EVENT))).is_none());
         let taken = taken.count();
         bench.input(Input::Gone(key));
         answered = answered.or_else(|| bench.effects.pop());
