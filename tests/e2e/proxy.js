@@ -1,4 +1,4 @@
-// A network between page and bridge that can be cut.
+// A network between page and bridge that can be cut, and that may have its own mind about WebSockets.
 
 import { connect, createServer } from "node:net";
 
@@ -6,6 +6,7 @@ import { connect, createServer } from "node:net";
 export async function proxyTo(origin) {
   let port = new URL(origin).port;
   let whole = true;
+  let fate;
   const streams = new Set();
   const server = createServer((client) => {
     if (!whole) return client.destroy();
@@ -21,7 +22,12 @@ export async function proxyTo(origin) {
         streams.delete(pair);
       });
     }
-    client.pipe(target).pipe(client);
+    // A socket is asked for on a connection of its own.
+    client.once("data", (head) => {
+      if (fate !== undefined && /^upgrade: websocket/im.test(head)) return doom(fate, pair, head);
+      target.write(head);
+      client.pipe(target).pipe(client);
+    });
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   // A test that failed may leave it open.
@@ -36,6 +42,10 @@ export async function proxyTo(origin) {
     },
     /** Drops all connections and takes new ones. */
     drop,
+    /** What becomes of WebSockets from now on: a status, "cut" as soon as they are open, "swallow", or nothing. */
+    upgrades(become) {
+      fate = become;
+    },
     /** Passes nothing on any more that goes over the connections there are, and closes none. */
     silence() {
       for (const [client, target] of streams) {
@@ -53,4 +63,12 @@ export async function proxyTo(origin) {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Does to the request for a WebSocket what proxies are known to do. */
+function doom(fate, [client, target], head) {
+  if (fate === "swallow") return;
+  if (fate !== "cut") return client.end(`HTTP/1.1 ${fate} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+  target.once("data", (answer) => client.end(answer));
+  target.write(head);
 }

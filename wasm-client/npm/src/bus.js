@@ -125,7 +125,7 @@ export class Bus extends EventTarget {
       this.#calls.delete(call);
     };
     return {
-      error: (code, message, retryable, pointer) => new TidegateError(code, message, retryable, pointer),
+      error: (...what) => new TidegateError(...what),
       token: async (ask) => {
         try {
           const token = await fetchToken();

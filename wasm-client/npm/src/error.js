@@ -1,10 +1,11 @@
-/** A refusal or failure with a stable `code`, whether trying again can help, and where in the event it lies. */
+/** A refusal or failure with a stable `code`, whether and when trying again can help, and where in the event it lies. */
 export class TidegateError extends Error {
-  constructor(code, message, retryable = false, pointer) {
+  constructor(code, message, retryable = false, pointer, retryAfter) {
     super(message || code);
     this.name = "TidegateError";
     this.code = code;
     this.retryable = retryable;
     this.pointer = pointer;
+    this.retryAfter = retryAfter;
   }
 }

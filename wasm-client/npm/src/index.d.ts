@@ -43,12 +43,14 @@ export declare class TidegateEvent<Data = unknown> extends Event {
 
 /** A refusal or failure. `code` is stable. */
 export declare class TidegateError extends Error {
-  constructor(code: string, message?: string, retryable?: boolean, pointer?: string);
+  constructor(code: string, message?: string, retryable?: boolean, pointer?: string, retryAfter?: number);
   readonly code: string;
   /** Whether trying the same again later can succeed. */
   readonly retryable: boolean;
   /** JSON pointer to what is wrong in the event. */
   readonly pointer: string | undefined;
+  /** After how many milliseconds the same can succeed, where the bridge knows it (`rate_limited`). */
+  readonly retryAfter: number | undefined;
 }
 
 /** How frames travel: over a WebSocket; or, behind proxies that break those, as a stream and requests over HTTP. */

@@ -114,8 +114,9 @@ async function answer(request) {
     // No answer, or none of the bridge's own.
   }
   if (said?.id) return { id: said.id, correlationId: said.correlation_id };
-  const { code = "outcome_unknown", message, retryable = true, pointer } = said?.error ?? {};
-  throw new TidegateError(code, message ?? "no answer came: the event may or may not be on the log", retryable, pointer);
+  const unknown = { code: "outcome_unknown", message: "no answer came: the event may or may not be on the log", retryable: true };
+  const { code, message, retryable, pointer, retry_after_ms } = said?.error ?? unknown;
+  throw new TidegateError(code, message, retryable, pointer, retry_after_ms);
 }
 
 function closing(data) {

@@ -191,7 +191,8 @@ test("publish answers with ids; refusals are errors with code and pointer", asyn
     const { id, correlationId } = await bus.publish("orders", { type: "order.viewed", data: { id: 7 } }, { key: "order/7" });
     const refused = await bus.publish("orders", { data: 1 }).catch((e) => [e.code, e.retryable, e.pointer, e instanceof Error]);
     const unknown = await bus.publish("blackhole", { type: "order.viewed" }).catch((e) => [e.code, e.retryable]);
-    return { id, correlationId, refused, unknown };
+    const busy = await bus.publish("busy", { type: "order.viewed" }).catch((e) => [e.code, e.retryable, e.retryAfter]);
+    return { id, correlationId, refused, unknown, busy };
   });
   const sent = await web.bridge.heard("publish");
   assert.deepEqual([sent.topic, sent.key, sent.event.data], ["orders", "order/7", { id: 7 }]);
@@ -199,6 +200,7 @@ test("publish answers with ids; refusals are errors with code and pointer", asyn
   assert.deepEqual([answers.id, answers.correlationId], [sent.event.id, sent.event.id]);
   assert.deepEqual(answers.refused, ["invalid_event", false, "/type", true]);
   assert.deepEqual(answers.unknown, ["outcome_unknown", true]);
+  assert.deepEqual(answers.busy, ["rate_limited", true, 250]);
 });
 
 test("echo: false keeps back what this client published, and counts it as consumed", async () => {

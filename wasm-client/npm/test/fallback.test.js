@@ -114,8 +114,9 @@ test("refusals of publishes are errors with code and pointer; what gets no answe
   const codes = await page.evaluate(async () => [
     await bus.publish("orders", { data: 1 }).catch((e) => [e.code, e.retryable, e.pointer, e instanceof client.TidegateError]),
     await bus.publish("blackhole", { type: "order.viewed" }).catch((e) => [e.code, e.retryable]),
+    await bus.publish("busy", { type: "order.viewed" }).catch((e) => [e.code, e.retryable, e.retryAfter]),
   ]);
-  assert.deepEqual(codes, [["invalid_event", false, "/type", true], ["outcome_unknown", true]]);
+  assert.deepEqual(codes, [["invalid_event", false, "/type", true], ["outcome_unknown", true], ["rate_limited", true, 250]]);
 });
 
 test("publishes of one key go out in their order", async () => {

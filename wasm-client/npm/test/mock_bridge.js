@@ -2,6 +2,8 @@
 
 import { WebSocketServer } from "ws";
 
+const BUSY = { code: "rate_limited", message: "too fast", retryable: true, retry_after_ms: 250 };
+
 export class MockBridge {
   /** Events by topic; an event's index is its offset. */
   log = new Map();
@@ -129,6 +131,7 @@ export class MockBridge {
     this.posts.push({ topic, key, event, token: request.headers.authorization, id: request.headers["idempotency-key"] });
     if (topic === "blackhole") return request.socket.destroy();
     response.setHeader("content-type", "application/json");
+    if (topic === "busy") return response.writeHead(429).end(JSON.stringify({ error: BUSY }));
     if (!event.type) {
       const error = { code: "invalid_event", message: "type is missing", retryable: false, pointer: "/type" };
       return response.writeHead(400).end(JSON.stringify({ error }));
@@ -182,6 +185,7 @@ export class MockBridge {
           const error = { id, code: "invalid_event", message: "type is missing", retryable: false, pointer: "/publish/event/type" };
           return send({ error });
         }
+        if (topic === "busy") return send({ error: { id, ...BUSY } });
         if (topic === "blackhole") return socket.terminate();
         const whole = complete({ ...event, key });
         send({ published: { id, event_id: whole.id, correlation_id: whole.correlation_id } });

@@ -18,7 +18,14 @@ extern "C" {
 
     /// Makes the error object that stands for a problem.
     #[wasm_bindgen(method)]
-    fn error(this: &Hooks, code: &str, message: &str, retryable: bool, pointer: Option<&str>) -> JsValue;
+    fn error(
+        this: &Hooks,
+        code: &str,
+        message: &str,
+        retryable: bool,
+        pointer: Option<&str>,
+        retry_after: Option<f64>,
+    ) -> JsValue;
     /// Fetches a token for `Core.token`.
     #[wasm_bindgen(method)]
     fn token(this: &Hooks, ask: u32);
@@ -238,5 +245,6 @@ fn outcome(code: u32, reason: &JsValue) -> Outcome {
 }
 
 fn error(hooks: &Hooks, problem: &Problem) -> JsValue {
-    hooks.error(&problem.code, &problem.message, problem.retryable, problem.pointer.as_deref())
+    let retry_after = problem.retry_after_ms.map(|after| after as f64);
+    hooks.error(&problem.code, &problem.message, problem.retryable, problem.pointer.as_deref(), retry_after)
 }

@@ -263,7 +263,7 @@ impl Subscriptions {
         } else if failed.retryable {
             let wait = cx.options.backoff.delay(subscription.refusals + 1, cx.random.unit());
             subscription.refusals += 1;
-            subscription.stage = Stage::Off { until: cx.now + wait };
+            subscription.stage = Stage::Off { until: cx.now + wait.max(failed.retry_after_ms.unwrap_or(0)) };
         } else {
             self.list.remove(at).end(cx.effects, &failed.clone().into());
         }

@@ -263,6 +263,8 @@ pub struct Problem {
     pub retryable: bool,
     /// JSON pointer to what is wrong: for a publish within the event, else within the frame.
     pub pointer: Option<String>,
+    /// After how many milliseconds the same can succeed, where that is known.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Problem {
@@ -273,7 +275,7 @@ impl Problem {
 
     /// A problem that this client names itself; retryable.
     pub(crate) fn own(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code.into(), message: message.into(), retryable: true, pointer: None }
+        Self { code: code.into(), message: message.into(), retryable: true, pointer: None, retry_after_ms: None }
     }
 
     /// The same, never to succeed.
@@ -289,6 +291,7 @@ impl std::convert::From<Failed> for Problem {
             message: failed.message.into(),
             retryable: failed.retryable,
             pointer: failed.pointer,
+            retry_after_ms: failed.retry_after_ms,
         }
     }
 }

@@ -248,5 +248,11 @@ fn channel<T>() -> (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>) {
 }
 
 fn closed() -> Problem {
-    Problem { code: "closed".into(), message: "the client is closed".into(), retryable: false, pointer: None }
+    Problem {
+        code: "closed".into(),
+        message: "the client is closed".into(),
+        retryable: false,
+        pointer: None,
+        retry_after_ms: None,
+    }
 }
