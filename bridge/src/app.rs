@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::Context;
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -23,8 +24,9 @@ use crate::feed::catch_up::{self, CatchUp};
 use crate::feed::{Feed, FeedHandle};
 use crate::ledger::Hub;
 use crate::reload::{self, Reloader};
+use crate::revocation::{self, Follower, FollowerHandle, Revoker};
 use crate::telemetry::Metrics;
-use crate::transport::{Assets, DevToken, Directory, Server, ServerHandle, ShardHandle, ShardThread, Status};
+use crate::transport::{Admin, Assets, DevToken, Directory, Server, ServerHandle, ShardHandle, ShardThread, Status};
 
 /// Rounds that a shard may lie behind the feed.
 const ROUNDS: usize = 8;
@@ -41,6 +43,9 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// How often a stopping node looks whether everybody has left.
 const GLANCE: Duration = Duration::from_millis(20);
 
+/// How long threads may take to end.
+const THREADS: Duration = Duration::from_secs(5);
+
 /// How long what was published may take to become durable when the node stops.
 const FLUSH: Duration = Duration::from_secs(10);
 
@@ -50,6 +55,9 @@ pub struct Node {
     pub server: ServerHandle,
     /// Reads its configuration again; `None` where that does not come from a file or the environment.
     pub reloader: Option<Arc<Reloader>>,
+    /// Its admin API, if there is one.
+    pub admin: Option<ServerHandle>,
+    revocations: Option<FollowerHandle>,
     log: Arc<dyn Log>,
     shards: Vec<ShardHandle>,
     threads: Vec<JoinHandle<()>>,
@@ -86,7 +94,7 @@ impl Node {
     pub async fn start(config: &Config, log: Arc<dyn Log>, extras: Extras) -> anyhow::Result<Self> {
         let clock = Clock;
         let metrics = Metrics::new();
-        let revocations: Arc<Revocations> = Arc::default();
+        let revocations = Arc::new(unread(config));
         let verifier = Arc::new(Verifier::new(Tokens::new((*config.tokens).clone())?, Arc::clone(&revocations)));
         let incarnation = random_bytes::<16>()?;
         let life = BASE64.encode(incarnation);
@@ -137,6 +145,8 @@ impl Node {
             shards.push(handle);
         }
         directory.set_shards(shards.clone());
+        let follower = follow(config, &log, &revocations, &shards, &metrics)?;
+        let admin = admin(config, &log, &verifier, follower.as_ref());
         tokio::spawn(tell_totals(Arc::clone(&hub), shards.clone(), clock));
         tokio::spawn(tell_availability(log.available(), shards.clone()));
         tokio::spawn(refresh_keys(Arc::clone(&verifier), clock));
@@ -151,7 +161,7 @@ impl Node {
             clock,
         });
 
-        let status = Status { draining: Arc::clone(&draining), log_available: log.available() };
+        let status = Status { draining: Arc::clone(&draining), log_available: log.available(), revocations };
         let server = Server {
             config: Arc::clone(&config.server),
             shards: shards.clone(),
@@ -164,9 +174,25 @@ impl Node {
             frame_bytes,
         };
         let server = server.start().await?;
+        let admin = match admin {
+            Some(admin) => Some(start_admin(admin).await?),
+            None => None,
+        };
         let drain_timeout = config.server.drain_timeout;
         let reloader = reloader.map(Arc::new);
-        Ok(Self { server, reloader, log, shards, threads, feed: feed_handle, metrics, draining, drain_timeout })
+        Ok(Self {
+            server,
+            reloader,
+            admin,
+            revocations: follower,
+            log,
+            shards,
+            threads,
+            feed: feed_handle,
+            metrics,
+            draining,
+            drain_timeout,
+        })
     }
 
     /// Stops in order: unready, sessions told to come back elsewhere and given the time to, those that stayed ended,
@@ -183,6 +209,9 @@ impl Node {
         }
         self.empty(GOODBYE).await;
         self.server.stop().await;
+        if let Some(admin) = &self.admin {
+            admin.stop().await;
+        }
         let log = Arc::clone(&self.log);
         let flushed = tokio::task::spawn_blocking(move || log.flush(FLUSH)).await;
         if flushed.is_err() {
@@ -190,8 +219,18 @@ impl Node {
         }
         self.feed.stop();
         self.shards.iter().for_each(ShardHandle::stop);
-        let threads = self.threads;
-        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        let mut threads = self.threads;
+        if let Some(follower) = self.revocations {
+            follower.stop();
+            threads.push(follower.thread);
+        }
+        let ended = async {
+            while threads.iter().any(|thread| !thread.is_finished()) {
+                tokio::time::sleep(GLANCE).await;
+            }
+        };
+        // One that waits for a log that is away does so for a while. Nothing depends on it, and it ends with the process.
+        let _ = tokio::time::timeout(THREADS, ended).await;
     }
 
     /// Waits until no connection is open, at most `limit`.
@@ -214,6 +253,56 @@ fn accounts(config: &Config, metrics: &Arc<Metrics>) -> Arc<Accounts> {
             tracing::warn!(tenant, limit = bound.name(), "a tenant is at its limit on this node");
         }
     })
+}
+
+/// What is known of revocations before any is read.
+fn unread(config: &Config) -> Revocations {
+    if config.revocation.enabled {
+        Revocations::unread(&format!("revocations are being read from {}", revocation::TOPIC))
+    } else {
+        Revocations::default()
+    }
+}
+
+/// Begins to read revocations, unless the configuration does without.
+fn follow(
+    config: &Config,
+    log: &Arc<dyn Log>,
+    revocations: &Arc<Revocations>,
+    shards: &[ShardHandle],
+    metrics: &Arc<Metrics>,
+) -> std::io::Result<Option<FollowerHandle>> {
+    if !config.revocation.enabled {
+        return Ok(None);
+    }
+    let shards = shards.to_vec();
+    let tell = move |revocation: &_| shards.iter().for_each(|shard| shard.revoke(Arc::clone(revocation)));
+    let (log, revocations, metrics) = (Arc::clone(log), Arc::clone(revocations), Arc::clone(metrics));
+    Follower { log, revocations, tell: Box::new(tell), metrics, clock: Clock }.start().map(Some)
+}
+
+/// The admin API, if one is configured.
+fn admin(
+    config: &Config,
+    log: &Arc<dyn Log>,
+    verifier: &Arc<Verifier>,
+    follower: Option<&FollowerHandle>,
+) -> Option<Admin> {
+    let tokens = Arc::clone(verifier);
+    let revoker = Revoker {
+        log: Arc::clone(log),
+        revocations: Arc::clone(verifier.revocations()),
+        position: follower.map(|follower| follower.position.clone()),
+        token_life: Box::new(move || tokens.tokens().longest_life()),
+    };
+    Some(Admin { config: Arc::clone(config.admin.as_ref()?), revoker, clock: Clock })
+}
+
+async fn start_admin(admin: Admin) -> anyhow::Result<ServerHandle> {
+    let listen = admin.config.listen;
+    let server = admin.start().await.with_context(|| format!("the admin API can not listen on {listen}"))?;
+    tracing::info!(address = %server.address, "admin API listening");
+    Ok(server)
 }
 
 fn master_keys(cursors: &config::Cursors) -> anyhow::Result<Vec<MasterKey>> {

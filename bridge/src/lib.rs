@@ -13,6 +13,7 @@ pub mod feed;
 pub mod json_pointer;
 pub mod ledger;
 pub mod reload;
+pub mod revocation;
 pub mod session;
 pub mod telemetry;
 pub mod transport;

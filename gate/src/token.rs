@@ -25,6 +25,8 @@ pub struct TokenOptions {
     pub audience: Vec<String>,
     /// By how much the clocks of issuer and bridge may differ, in milliseconds.
     pub skew_ms: i64,
+    /// How long a token may be good, from `iat` to `exp`, in milliseconds; then `iat` is needed.
+    pub max_life_ms: Option<i64>,
     /// Longer tokens are not looked into.
     pub max_bytes: usize,
     /// Which claims say what.
@@ -40,6 +42,7 @@ impl TokenOptions {
             issuer: None,
             audience: Vec::new(),
             skew_ms: 30_000,
+            max_life_ms: None,
             max_bytes: 16 * 1024,
             claims: ClaimMapping::default(),
         }
@@ -80,6 +83,13 @@ impl Tokens {
             keys.refresh(now).await?;
         }
         Ok(Terms { options, keys })
+    }
+
+    /// How long after a moment a token that is issued by then can be good, in milliseconds; `None`: for ever.
+    pub fn longest_life(&self) -> Option<Millis> {
+        let terms = self.terms.load();
+        // The issuer's clock may be ahead of ours, and a token is good that long after it expired.
+        terms.options.max_life_ms.map(|life| life.saturating_add(2 * terms.options.skew_ms))
     }
 
     /// Lets new terms apply to all that is verified from now on.
@@ -131,6 +141,13 @@ impl Terms {
             let ahead_ms = at.unwrap_or(Millis::MIN).saturating_sub(now);
             if ahead_ms > skew {
                 return Err(TokenError::NotYet { claim, ahead_ms });
+            }
+        }
+        if let Some(life) = self.options.max_life_ms {
+            let bad = |claim: &str, problem| TokenError::Claim { claim: claim.into(), problem };
+            let issued = issued_at.ok_or_else(|| bad("iat", "is missing: tokens.max_life needs it"))?;
+            if expires.saturating_sub(issued) > life {
+                return Err(bad("exp", "is longer after iat than tokens.max_life allows"));
             }
         }
         self.check_issuer(&claims)?;

@@ -231,6 +231,21 @@ async fn times_are_checked_with_the_skew_and_not_beyond() {
 }
 
 #[tokio::test]
+async fn a_token_may_be_good_for_so_long_and_no_longer() {
+    let seconds = NOW / 1000;
+    for (changes, good) in [
+        (json!({"iat": seconds - 100, "exp": seconds + 500}), true),
+        (json!({"iat": seconds - 100, "exp": seconds + 501}), false),
+        (json!({"exp": seconds + 1}), false),
+        (json!({"iat": -1, "exp": i64::MAX}), false),
+    ] {
+        let options = TokenOptions { max_life_ms: Some(600_000), ..hs256() };
+        assert_eq!(verify(options, &signed(&changes)).await.is_ok(), good, "{changes}");
+        assert!(verify(hs256(), &signed(&changes)).await.is_ok(), "without the bound all of them are: {changes}");
+    }
+}
+
+#[tokio::test]
 async fn issuer_and_audience_are_compared_whole() {
     let options = TokenOptions { issuer: Some("https://id.example/".into()), ..hs256() };
     for (changes, good) in [

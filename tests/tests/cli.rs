@@ -35,7 +35,7 @@ fn path(path: &Path) -> &str {
 fn version_and_help() {
     assert_eq!(success(&mut tidegate(&["--version"])), format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
     let help = success(&mut tidegate(&["--help"]));
-    for command in ["serve", "dev", "check", "token", "publish", "tail"] {
+    for command in ["serve", "dev", "check", "token", "publish", "tail", "revoke"] {
         assert!(help.contains(command), "{help}");
         assert!(success(&mut tidegate(&[command, "--help"])).contains("Usage:"));
     }
@@ -207,7 +207,9 @@ async fn a_bridge_starts_before_kafka_does_and_gets_ready() {
     // A port where nothing is yet, and to which Kafka comes later, as a proxy plays it.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let arguments = ["serve", "--config", path(&configuration)];
-    let early = Process::start(&arguments, &[("TIDEGATE_LOG__KAFKA__BOOTSTRAP_SERVERS", &nobody)]);
+    // One that heeds revocations takes no sessions before it has read them.
+    let unheeded = ("TIDEGATE_REVOCATION__ENABLED", "false");
+    let early = Process::start(&arguments, &[("TIDEGATE_LOG__KAFKA__BOOTSTRAP_SERVERS", &nobody), unheeded]);
     let address = early.word_after("serving address=").parse().unwrap();
     assert_eq!((get(address, "/healthz").0, get(address, "/readyz").0), (200, 503));
     let client = connect(address, &stage.token("acme", "ada", "member")).await;

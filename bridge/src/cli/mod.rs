@@ -5,6 +5,7 @@ mod dev;
 mod explain;
 mod publish;
 mod remote;
+mod revoke;
 mod serve;
 mod tail;
 mod token;
@@ -40,6 +41,8 @@ enum Command {
     Publish(publish::Publish),
     /// Prints a topic's events, through a running bridge.
     Tail(tail::Tail),
+    /// Refuses tokens before they expire and ends their sessions, on all bridges, through one's admin API.
+    Revoke(revoke::Revoke),
 }
 
 /// Which configuration.
@@ -80,6 +83,7 @@ impl Cli {
             Command::Token(token) => token.run(),
             Command::Publish(publish) => runtime()?.block_on(publish.run()),
             Command::Tail(tail) => runtime()?.block_on(tail.run()),
+            Command::Revoke(revoke) => runtime()?.block_on(revoke.run()),
         }
     }
 }

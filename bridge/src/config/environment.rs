@@ -6,11 +6,20 @@ use super::raw::{self, Node, Table, Value};
 const PREFIX: &str = "TIDEGATE_";
 
 /// Variables of the command line's own, which are no settings.
-const OTHERS: [&str; 5] =
-    ["TIDEGATE_ASSETS", "TIDEGATE_CONFIG", "TIDEGATE_LOG_FORMAT", "TIDEGATE_TOKEN", "TIDEGATE_URL"];
+const OTHERS: [&str; 8] = [
+    "TIDEGATE_ADMIN",
+    "TIDEGATE_ADMIN_KEY",
+    "TIDEGATE_ADMIN_KEY_FILE",
+    "TIDEGATE_ASSETS",
+    "TIDEGATE_CONFIG",
+    "TIDEGATE_LOG_FORMAT",
+    "TIDEGATE_TOKEN",
+    "TIDEGATE_URL",
+];
 
 /// The sections, to tell what one who forgot an underscore meant.
-const SECTIONS: [&str; 9] = ["SERVER", "LIMITS", "LOG", "TOKENS", "TOPICS", "GRANTS", "CURSORS", "WINDOW", "CATCH_UP"];
+const SECTIONS: [&str; 11] =
+    ["SERVER", "LIMITS", "LOG", "TOKENS", "TOPICS", "GRANTS", "CURSORS", "WINDOW", "CATCH_UP", "REVOCATION", "ADMIN"];
 
 /// Puts the overrides into what the file says.
 pub(super) fn apply(root: &mut Table, variables: impl Iterator<Item = (String, String)>, report: &Report) {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::problem::{Place, Problem, Problems, Report};
 use super::raw::{self, Table};
 use super::section::Section;
-use super::{Config, cursors, environment, feed, grants, limits, log, server, tokens, topics, validate};
+use super::{
+    Config, admin, cursors, environment, feed, grants, limits, log, revocation, server, tokens, topics, validate,
+};
 
 /// A configuration that is good, and what may still be said of it.
 #[derive(Debug, Clone)]
@@ -103,6 +105,8 @@ fn sections(table: &Table, place: Place, folder: &Path, report: &Report) -> Opti
     let cursors = cursors::read(root.section_or_empty("cursors"), folder);
     let window = feed::read_window(root.section_or_empty("window"));
     let catch_up = feed::read_catch_up(root.section_or_empty("catch_up"));
+    let revocation = revocation::read(root.section_or_empty("revocation"));
+    let admin = root.section("admin").map(|section| admin::read(section, folder));
     if topics.is_empty() && !root.has("topics") {
         root.warning("topics", "there is none: add [topics.NAME]");
     }
@@ -122,6 +126,8 @@ fn sections(table: &Table, place: Place, folder: &Path, report: &Report) -> Opti
         cursors: Arc::new(cursors),
         window,
         catch_up,
+        revocation,
+        admin: admin.flatten().map(Arc::new),
     })
 }
 

@@ -12,6 +12,7 @@
 //!
 //! Paths are taken from the folder of the file that names them; those from the environment, from the working folder.
 
+mod admin;
 mod cursors;
 mod environment;
 mod feed;
@@ -21,6 +22,7 @@ mod load;
 mod log;
 mod problem;
 mod raw;
+mod revocation;
 mod section;
 mod server;
 mod tenant;
@@ -33,12 +35,14 @@ mod validate;
 
 use std::sync::Arc;
 
+pub use admin::{Admin, AdminKey};
 pub use cursors::{CursorKey, Cursors};
 pub use feed::{CatchUp, Window};
 pub use limits::Limits;
 pub use load::{Loaded, Source, load, parse};
 pub use log::{KafkaSettings, Log, SqliteSettings};
 pub use problem::{Place, Problem, Problems};
+pub use revocation::Revocation;
 pub use server::{Origins, Server};
 pub use tenant::TenantFrom;
 pub use topics::{Format, JsonFormat, KeyForm, Topic, Topics, TypeFrom};
@@ -66,6 +70,10 @@ pub struct Config {
     pub window: Window,
     /// `[catch_up]`
     pub catch_up: CatchUp,
+    /// `[revocation]`
+    pub revocation: Revocation,
+    /// `[admin]`; without it there is no admin API.
+    pub admin: Option<Arc<Admin>>,
 }
 
 impl Config {

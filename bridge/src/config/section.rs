@@ -222,6 +222,11 @@ impl<'a> Section<'a> {
         sections
     }
 
+    /// All members, by names that are not fixed, each with its place.
+    pub(super) fn members(&self) -> impl Iterator<Item = (&'a str, &'a Place, &'a Value)> + use<'a> {
+        self.table.iter().map(|(key, node)| (&**key, &node.place, &node.value))
+    }
+
     /// Reports what was not read.
     pub(super) fn finish(self) {
         for (key, node) in self.table {

@@ -216,3 +216,5 @@ fn cursor_keys() {
     assert!(bad("[cursors]\nkeys = []\n").contains("cursors.keys: must hold at least one key"));
     assert!(bad("[cursors]\nkeys = [\"file:/absent\"]\n").contains("cursors.keys: /absent: "));
 }
+
+mod admin_section;

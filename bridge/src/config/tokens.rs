@@ -23,6 +23,8 @@ pub(super) fn read(mut section: Section<'_>, folder: &Path) -> Option<TokenOptio
     });
     let zero = std::time::Duration::ZERO;
     let skew = section.duration("skew", zero..=std::time::Duration::from_mins(5));
+    let minute = std::time::Duration::from_mins(1);
+    let max_life = section.duration("max_life", minute..=minute * 60 * 24 * 3650);
     let max_bytes = section.size("max_bytes", 512..=28 << 10);
     let claims = read_claims(section.section_or_empty("claims"));
     if issuer.is_none() && matches!(keys, Some((_, KeySource::JwksUrl(_)))) {
@@ -34,6 +36,7 @@ pub(super) fn read(mut section: Section<'_>, folder: &Path) -> Option<TokenOptio
             issuer,
             audience: audience.unwrap_or_default(),
             skew_ms: skew.map_or(usual.skew_ms, |skew| skew.as_millis() as i64),
+            max_life_ms: max_life.map(|life| life.as_millis() as i64),
             max_bytes: max_bytes.map_or(usual.max_bytes, |bytes| bytes as usize),
             claims,
             ..usual

@@ -90,12 +90,26 @@ impl Named {
 fn restart(older: &Config, newer: &Config) -> Vec<&'static str> {
     let differing = |(name, same): (&'static str, bool)| (!same).then_some(name);
     // Every field is named, so that a new one can not be forgotten.
-    let Config { server, limits: _, log, tokens: _, topics: _, grants: _, cursors, window, catch_up } = older;
+    let Config {
+        server,
+        limits: _,
+        log,
+        tokens: _,
+        topics: _,
+        grants: _,
+        cursors,
+        window,
+        catch_up,
+        revocation,
+        admin,
+    } = older;
     let sections = [
         ("log", *log == newer.log),
         ("cursors", *cursors == newer.cursors),
         ("window", *window == newer.window),
         ("catch_up", *catch_up == newer.catch_up),
+        ("revocation", *revocation == newer.revocation),
+        ("admin", *admin == newer.admin),
     ];
     let Server {
         listen,

@@ -61,6 +61,9 @@ pub struct Metrics {
     reloads: Family<ByOutcome, Counter>,
     reload_failed: Gauge,
     loaded: Gauge,
+    revocations: Gauge,
+    revocation_records: Counter,
+    revocation_records_unreadable: Counter,
 }
 
 impl Metrics {
@@ -142,6 +145,21 @@ impl Metrics {
         self.reload_failed.set(1);
     }
 
+    /// So many revocations hold.
+    pub fn revocations(&self, count: usize) {
+        self.revocations.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A record of a revocation was read.
+    pub fn revocation_read(&self) {
+        self.revocation_records.inc();
+    }
+
+    /// It could not be understood.
+    pub fn revocation_unreadable(&self) {
+        self.revocation_records_unreadable.inc();
+    }
+
     /// All of it and the ledger's totals, as Prometheus (`OpenMetrics`) text.
     pub fn text(&self, ledger: &NodeSnapshot, log_available: bool) -> String {
         let mut registry = Registry::with_prefix("tidegate");
@@ -153,6 +171,9 @@ impl Metrics {
         add(&mut registry, names::FRAMES, self.frames.clone());
         add(&mut registry, names::PUBLISHED, self.published.clone());
         add(&mut registry, names::LIMITED, self.limited.clone());
+        add(&mut registry, names::REVOCATIONS, self.revocations.clone());
+        add(&mut registry, names::REVOCATION_RECORDS, self.revocation_records.clone());
+        add(&mut registry, names::REVOCATION_RECORDS_UNREADABLE, self.revocation_records_unreadable.clone());
         add(&mut registry, names::SESSIONS_REVOKED, self.sessions_revoked.clone());
         add(&mut registry, names::RELOADS, self.reloads.clone());
         add(&mut registry, names::RELOAD_FAILED, self.reload_failed.clone());

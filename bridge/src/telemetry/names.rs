@@ -21,6 +21,10 @@ pub(super) const RECORDS: (&str, &str) =
 pub(super) const LAG: (&str, &str) = ("feed_lag_records", "Records between the live feed and the end of the log");
 pub(super) const IMBALANCE: (&str, &str) =
     ("ledger_imbalance", "1 while a law of the ledger does not hold on this node");
+pub(super) const REVOCATIONS: (&str, &str) = ("revocations", "Revocations that hold");
+pub(super) const REVOCATION_RECORDS: (&str, &str) = ("revocation_records", "Records of revocations that were read");
+pub(super) const REVOCATION_RECORDS_UNREADABLE: (&str, &str) =
+    ("revocation_records_unreadable", "Records of revocations that could not be read");
 pub(super) const SESSIONS_REVOKED: (&str, &str) = ("sessions_revoked", "Open sessions that a revocation ended");
 pub(super) const LOG_AVAILABLE: (&str, &str) = ("log_available", "1 while the log can be reached");
 pub(super) const RELOADS: (&str, &str) =

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use serde::Deserialize;
+use tidegate_gate::Revocations;
 use tokio::sync::watch;
 
 use super::assets::{Assets, redirect};
@@ -29,6 +30,8 @@ pub struct Status {
     pub draining: Arc<AtomicBool>,
     /// The log can be reached.
     pub log_available: watch::Receiver<bool>,
+    /// What was revoked, if that is known.
+    pub revocations: Arc<Revocations>,
 }
 
 pub(super) struct Routes {
@@ -80,6 +83,9 @@ async fn ready(State(routes): State<Arc<Routes>>) -> Response {
     }
     if !*routes.status.log_available.borrow() {
         return plain(StatusCode::SERVICE_UNAVAILABLE, "the log can not be reached\n");
+    }
+    if let Err(reason) = routes.status.revocations.known() {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response();
     }
     plain(StatusCode::OK, "ok\n")
 }

@@ -1,5 +1,7 @@
 //! Sockets: HTTP, the WebSocket upgrade, and each connection's bytes in and out. Decides nothing.
 
+mod admin;
+mod admin_client;
 mod api;
 mod assets;
 mod connection;
@@ -10,7 +12,10 @@ mod shard_thread;
 mod socket;
 mod upgrade;
 
+pub use admin::Admin;
+pub use admin_client::{AdminClient, AdminError};
 pub use assets::{Assets, AssetsError};
+pub use axum::http::Method;
 pub use http::{DevToken, Status};
 pub use server::{Server, ServerHandle};
 pub use shard_thread::{Directory, ShardHandle, ShardThread};

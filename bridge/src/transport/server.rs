@@ -66,7 +66,6 @@ impl Server {
     /// Binds the address and begins to accept.
     pub async fn start(self) -> std::io::Result<ServerHandle> {
         let listener = TcpListener::bind(self.config.listen).await?;
-        let address = listener.local_addr()?;
         let Self { config, shards, status, hub, metrics, assets, dev_token, verifier, frame_bytes } = self;
         let api = Api {
             shards: shards.clone(),
@@ -83,12 +82,16 @@ impl Server {
         let upgrades =
             Upgrades::new(shards, config.allowed_origins.clone(), config.max_connections, Arc::clone(&metrics));
         let routes = Routes { upgrades: Arc::new(upgrades), status, hub, metrics, assets, dev_token, clock: Clock };
-        let router = router(Arc::new(routes)).merge(api::router(Arc::new(api)));
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let handle = ServerHandle { address, stop: stop.clone(), tasks: tasks.clone() };
-        tokio::spawn(accept(listener, router, stop, tasks));
-        Ok(handle)
+        serve(listener, router(Arc::new(routes)).merge(api::router(Arc::new(api))))
     }
+}
+
+/// Begins to accept, until the handle stops it.
+pub(super) fn serve(listener: TcpListener, router: axum::Router) -> std::io::Result<ServerHandle> {
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let handle = ServerHandle { address: listener.local_addr()?, stop: stop.clone(), tasks: tasks.clone() };
+    tokio::spawn(accept(listener, router, stop, tasks));
+    Ok(handle)
 }
 
 impl ServerHandle {

@@ -51,7 +51,10 @@ impl Dev {
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
         let secret = BASE64.encode(secret);
         let folder = Folder::open(self.data)?;
-        let text = configuration(self.listen, &secret, &folder.path);
+        let mut admin_key = [0; 32];
+        aws_lc_rs::rand::fill(&mut admin_key).map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+        let admin_key = BASE64.encode(admin_key);
+        let text = configuration(self.listen, &secret, &admin_key, &folder.path);
         let loaded = config::parse(&text, "the demo's configuration", std::iter::empty());
         let config = loaded.map_err(|problems| anyhow::anyhow!("{problems}"))?.config;
         let assets = self.assets.as_deref().map(Assets::read).transpose().context("can not read the assets")?;
@@ -67,6 +70,12 @@ impl Dev {
         }
         let token = tokens("acme", "operator", &["operator".into()]).unwrap_or_default();
         println!("dashboard  http://{address}/dashboard/#token={token}");
+        if let Some(admin) = &node.admin {
+            println!(
+                "admin      TIDEGATE_ADMIN=http://{} TIDEGATE_ADMIN_KEY={admin_key} tidegate revoke --list",
+                admin.address
+            );
+        }
         println!("ready      open http://{address}/demo/");
         stopped().await?;
         node.stop().await;
@@ -74,7 +83,7 @@ impl Dev {
     }
 }
 
-fn configuration(listen: SocketAddr, secret: &str, data: &std::path::Path) -> String {
+fn configuration(listen: SocketAddr, secret: &str, admin_key: &str, data: &std::path::Path) -> String {
     let path = data.join("log.sqlite");
     format!(
         r#"
@@ -90,6 +99,10 @@ partitions = 3
 [tokens]
 algorithms = ["HS256"]
 secret = "{secret}"
+[admin]
+listen = "127.0.0.1:0"
+[admin.keys]
+dev = "{admin_key}"
 [topics.orders]
 tenant.from = "envelope"
 key = "tenant/key"
