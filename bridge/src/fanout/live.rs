@@ -17,8 +17,34 @@ use crate::ledger::RowId;
 use crate::session::{Behind, Reading, SubscriptionState};
 
 impl Shard {
-    pub(super) fn round(&mut self, round: Arc<Round>) {
+    /// Rounds that have come, in their order: what a view gets of all of them goes out together.
+    pub(super) fn rounds(&mut self, rounds: Vec<Arc<Round>>) {
         let mut touched: Vec<ViewRef> = Vec::new();
+        for round in &rounds {
+            self.offer(round, &mut touched);
+        }
+        for &view in &touched {
+            self.frame_view(view);
+        }
+        for &(key, partition, next) in rounds.iter().flat_map(|round| &round.reached) {
+            if let Some(topic) = self.topics.get_mut(key) {
+                let at = topic.tail.entry(partition).or_insert(next);
+                *at = (*at).max(next);
+                topic.version += 1;
+            }
+        }
+        for view in touched {
+            if let Some(view) = self.views.get_mut(view) {
+                view.round_reached.clear();
+            }
+        }
+        for round in rounds {
+            self.window.keep(round);
+        }
+    }
+
+    /// Offers each event to the views that want it.
+    fn offer(&mut self, round: &Round, touched: &mut Vec<ViewRef>) {
         let mut full: Vec<ViewRef> = Vec::new();
         // Records come in runs of one topic.
         let mut physical: Option<(TopicKey, Arc<str>)> = None;
@@ -34,37 +60,21 @@ impl Shard {
                 continue;
             }
             self.offered += 1;
-            let event = &Event::new(physical, &round, entry, self.moment.now);
+            let event = &Event::new(physical, round, entry, self.moment.now);
             let (views, undecided) = (&mut self.views, &mut self.undecided);
             let (row, number) = (event_type.row, self.offered);
-            let mut offer = Offer { views, undecided, touched: &mut touched, full: &mut full, event, row };
+            let mut offer = Offer { views, undecided, touched: &mut *touched, full: &mut full, event, row };
             event_type.views.iter().for_each(|&view| offer.to(view));
-            keyed.meet(&round, entry, |met| match met {
+            keyed.meet(round, entry, |met| match met {
                 Met::Views(views) => views.iter().for_each(|&view| offer.by_key(view, number)),
                 Met::Undecidable(access) => offer.undecided.note(access, event),
             });
             for view in full.split_off(0) {
                 self.frame_view(view);
                 let (views, undecided) = (&mut self.views, &mut self.undecided);
-                Offer { views, undecided, touched: &mut touched, full: &mut full, event, row }.to(view);
+                Offer { views, undecided, touched: &mut *touched, full: &mut full, event, row }.to(view);
             }
         }
-        for &view in &touched {
-            self.frame_view(view);
-        }
-        for &(key, partition, next) in &round.reached {
-            if let Some(topic) = self.topics.get_mut(key) {
-                let at = topic.tail.entry(partition).or_insert(next);
-                *at = (*at).max(next);
-                topic.version += 1;
-            }
-        }
-        for view in touched {
-            if let Some(view) = self.views.get_mut(view) {
-                view.round_reached.clear();
-            }
-        }
-        self.window.keep(round);
     }
 
     /// Closes a view's batch and puts it into the outbox of every member.

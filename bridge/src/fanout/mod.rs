@@ -155,8 +155,8 @@ pub enum Input {
     },
     /// A topic was deleted.
     TopicClosed(TopicKey),
-    /// Events.
-    Round(Arc<Round>),
+    /// Events: all rounds that have come and not been handled, in their order.
+    Rounds(Vec<Arc<Round>>),
     /// History that was asked for.
     History(HistoryKey, Result<History, ReadError>),
     /// Where a time lies, that was asked for.

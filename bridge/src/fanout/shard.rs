@@ -149,7 +149,7 @@ impl Shard {
             Input::Followed { physical, topic, id, offsets } => self.followed(&physical, topic, id, offsets),
             Input::TopicOpened { topic, id, offsets } => self.topic_opened(topic, id, &offsets),
             Input::TopicClosed(topic) => self.topic_closed(topic),
-            Input::Round(round) => self.round(round),
+            Input::Rounds(rounds) => self.rounds(rounds),
             Input::History(key, outcome) => self.history(&key, outcome),
             Input::OffsetsAt(session, subscription, outcome) => self.time_found(session, subscription, outcome),
             Input::Appended(key, outcome) => self.appended(key, outcome),

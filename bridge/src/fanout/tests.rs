@@ -6,6 +6,7 @@ mod conditions;
 mod fairness;
 mod fixture;
 mod limits;
+mod live;
 mod model;
 mod properties;
 mod publishing;

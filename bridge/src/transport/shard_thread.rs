@@ -28,7 +28,7 @@ use super::socket::Socket;
 use crate::clock::Clock;
 use crate::fanout::{Effect, Input, Moment, Newcomer, Outcomes, Request, SessionKey, Shard, Ticket, Undecided};
 use crate::feed::catch_up::CatchUp;
-use crate::feed::{FeedHandle, FeedMessage};
+use crate::feed::{FeedHandle, FeedMessage, Round};
 use crate::ledger::Hub;
 use crate::telemetry::Metrics;
 
@@ -227,20 +227,15 @@ impl ShardThread {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = Instant::now();
         loop {
+            // Whichever has something to do has its turn, in no fixed order: a feed that always has more must not keep
+            // the clock, new sockets and those who are behind from theirs.
             tokio::select! {
-                biased;
                 Some(revocation) = revocations.recv() => {
                     local.revoke(revocation);
                     local.settle();
                 }
                 Some(message) = rounds.recv() => {
-                    local.feed_message(message);
-                    while let Ok(message) = rounds.try_recv() {
-                        while let Ok(revocation) = revocations.try_recv() {
-                            local.revoke(revocation);
-                        }
-                        local.feed_message(message);
-                    }
+                    local.feed_messages(message, &mut rounds);
                     local.settle();
                 }
                 Some(message) = inbox.recv() => match message {
@@ -393,6 +388,30 @@ impl Local {
         }
     }
 
+    /// Handles a message of the feed and all that wait behind it; rounds that follow each other go together.
+    fn feed_messages(&self, first: FeedMessage, more: &mut mpsc::Receiver<FeedMessage>) {
+        let mut rounds = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                FeedMessage::Round(round) => rounds.push(round),
+                other => {
+                    self.rounds(std::mem::take(&mut rounds));
+                    self.feed_message(other);
+                }
+            }
+            // At most what the channel held: others have their turn too.
+            next = if rounds.len() < more.max_capacity() { more.try_recv().ok() } else { None };
+        }
+        self.rounds(rounds);
+    }
+
+    fn rounds(&self, rounds: Vec<Arc<Round>>) {
+        if !rounds.is_empty() {
+            self.shard.borrow_mut().handle(self.moment(), Input::Rounds(rounds));
+        }
+    }
+
     fn feed_message(&self, message: FeedMessage) {
         let input = match message {
             FeedMessage::Rules(renewal) => {
@@ -402,7 +421,7 @@ impl Local {
                 let _ = renewal.told.try_send(applied);
                 return;
             }
-            FeedMessage::Round(round) => Input::Round(round),
+            FeedMessage::Round(round) => Input::Rounds(vec![round]),
             FeedMessage::Followed { physical, topic, id, offsets } => Input::Followed { physical, topic, id, offsets },
             FeedMessage::Opened(topic, id, offsets) => Input::TopicOpened { topic, id, offsets },
             FeedMessage::Closed(topic) => {

@@ -37,7 +37,7 @@ pub fn events_from(from: i64, kind: &str, users: &[&str]) -> Input {
         round.detail_last(&reads, reads.paths.iter().map(|path| content.extract(path)));
         round.reach(TopicKey(1), 0, offset + 1);
     }
-    Input::Round(Arc::new(round))
+    Input::Rounds(vec![Arc::new(round)])
 }
 
 /// A cursor to where [`events`] begin.

@@ -128,7 +128,8 @@ fn who_is_behind_reads_on_under_the_new_rules() {
     // What the window holds was read without that header: it is read again.
     let [question] = &asked(&mut bench)[..] else { panic!("one question") };
     assert_eq!((question.part.from, question.part.until), (11, 13));
-    let Input::Round(round) = later(11, &[r#""eve""#, r#""ada""#]) else { unreachable!() };
+    let Input::Rounds(rounds) = later(11, &[r#""eve""#, r#""ada""#]) else { unreachable!() };
+    let [round] = <[_; 1]>::try_from(rounds).expect("one round");
     bench.input(Input::History(question.clone(), Ok(History { round, next: 13, bytes: 0 })));
     bench.feed();
     let told = bench.told(key);
@@ -163,7 +164,8 @@ fn an_answer_of_older_rules_is_asked_for_again() {
     assert_eq!((again.part.from, again.part.until), (question.part.from, question.part.until));
     assert_eq!(&*again.part.spec.reads.as_ref().unwrap().headers, [Box::from("region")]);
     // The first answer has no headers: it must not count, even as "nothing was for this reader".
-    let Input::Round(round) = later(0, &[r#""ada""#]) else { unreachable!() };
+    let Input::Rounds(rounds) = later(0, &[r#""ada""#]) else { unreachable!() };
+    let [round] = <[_; 1]>::try_from(rounds).expect("one round");
     bench.input(Input::History(question.clone(), Ok(History { round, next: 10, bytes: 0 })));
     bench.feed();
     assert_eq!(bench.told(key).kinds(), ["moved", "ping"]);

@@ -170,6 +170,11 @@ impl Bench {
 
     /// Events of one partition, one for each offset.
     pub fn round(&mut self, topic: u32, tenant: &str, offsets: std::ops::Range<i64>, size: usize) {
+        self.input(Input::Rounds(vec![Arc::new(Self::events(topic, tenant, offsets, size))]));
+    }
+
+    /// A round of such events.
+    pub fn events(topic: u32, tenant: &str, offsets: std::ops::Range<i64>, size: usize) -> Round {
         let mut round = Round::default();
         for offset in offsets {
             round.push((TopicKey(topic), 0, offset), (tenant, "order.paid"), None, |out| {
@@ -179,7 +184,7 @@ impl Bench {
             });
             round.reach(TopicKey(topic), 0, offset + 1);
         }
-        self.input(Input::Round(Arc::new(round)));
+        round
     }
 
     /// A session that is live on `orders`, at offset 10 of partition 0.

@@ -272,7 +272,7 @@ impl World {
             }
         }
         if !round.is_empty() {
-            told.push_back(Input::Round(Arc::new(round)));
+            told.push_back(Input::Rounds(vec![Arc::new(round)]));
         }
     }
 
@@ -297,7 +297,14 @@ impl World {
     /// The shard takes what the feed has told it.
     pub fn take(&mut self, at: usize, most: usize) {
         for _ in 0..most {
-            let Some(input) = self.nodes[at].told.pop_front() else { return };
+            let Some(mut input) = self.nodes[at].told.pop_front() else { return };
+            // Rounds that wait are handled together.
+            while let (Input::Rounds(rounds), Some(Input::Rounds(more))) = (&mut input, self.nodes[at].told.front_mut())
+                && self.chance.once_in(2)
+            {
+                rounds.append(more);
+                self.nodes[at].told.pop_front();
+            }
             self.input(at, input);
         }
     }
