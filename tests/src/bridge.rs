@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tidegate_client::native::{Client, Options};
@@ -22,17 +23,22 @@ pub struct Bridge {
 
 impl Bridge {
     /// Starts one and waits until it is ready.
+    #[must_use]
+    pub fn start(stage: &Stage, environment: &[(&str, &str)]) -> Self {
+        Self::serve(&stage.configuration(), stage.token("operations", "observer", "operator"), environment)
+    }
+
+    /// Starts one with this configuration and waits until it is ready. `observer` is a token that sees all of the ledger.
     ///
     /// # Panics
     ///
     /// If it does not get ready.
     #[must_use]
-    pub fn start(stage: &Stage, environment: &[(&str, &str)]) -> Self {
-        let configuration = stage.configuration();
+    pub fn serve(configuration: &Path, observer: String, environment: &[(&str, &str)]) -> Self {
         let arguments = ["serve", "--config", configuration.to_str().expect("a path in UTF-8")];
         let process = Process::start(&arguments, environment);
         let address = process.word_after("serving address=").parse().expect("an address");
-        let bridge = Self { address, process, observer: stage.token("operations", "observer", "operator") };
+        let bridge = Self { address, process, observer };
         // It serves at once, and takes sessions when it has reached its log.
         let deadline = Instant::now() + LONG;
         while bridge.get("/readyz").0 != 200 {

@@ -6,12 +6,14 @@
 
 pub mod account;
 pub mod bridge;
+pub mod embedded;
 pub mod foreign;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod stage;
+pub mod wire;
 
 use std::fmt::Display;
 use std::time::Duration;
