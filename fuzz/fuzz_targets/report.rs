@@ -26,7 +26,7 @@ fuzz_target!(|text: &str| {
     for view in [1, 7] {
         for (seq, length) in (0..).zip(BATCHES) {
             let batch = BatchRows::new((0..length).map(|n| rows[n % 2]).collect());
-            in_flight.sent(view, seq, 100, &Rc::new(batch));
+            in_flight.sent(view, seq, 100, bytes, &Rc::new(batch));
             sent += length as u64;
             bytes += 100;
         }

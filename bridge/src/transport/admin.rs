@@ -23,7 +23,7 @@ use tidegate_log::AppendError;
 use tidegate_protocol::timestamp::{self, Millis};
 use tokio::net::TcpListener;
 
-use super::server::{ServerHandle, serve};
+use super::server::{Limits, ServerHandle, serve};
 use crate::clock::Clock;
 use crate::config;
 use crate::revocation::{RevokeError, Revoker, TOPIC, Wanted, Written};
@@ -74,7 +74,7 @@ impl Admin {
     /// Binds its address and begins to accept.
     pub async fn start(self) -> std::io::Result<ServerHandle> {
         let listener = TcpListener::bind(self.config.listen).await?;
-        serve(listener, router(Arc::new(self)))
+        serve(listener, router(Arc::new(self)), Limits::default())
     }
 
     /// The name of the key that a request came with. All keys are compared, and in constant time.

@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tidegate_gate::{Bucket, Rate, TokenError};
+use tidegate_gate::TokenError;
 use tidegate_protocol::code::{self, CloseCode, ErrorCode};
 use tidegate_protocol::frame::{ClientFrame, Failed, Hello, ServerFrame};
 use tidegate_protocol::ids;
 use tidegate_protocol::json::Raw;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::intake::Excess;
 use super::shard_thread::Local;
 use super::socket::{Socket, SocketStream};
 use crate::fanout::{Input, Newcomer, SessionKey};
@@ -25,15 +27,14 @@ use crate::session::{Format, websocket_frame};
 /// How long the other side may take to close after we have.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Frames that a client may send: reports are a few a second, publishes have limits of their own. WebSocket's own
-/// pings are among them, for each is answered.
-const FRAMES: Rate = Rate { per_second: 2_000, burst: 10_000 };
-
 /// Bytes read from a socket at once. Each idle connection keeps as much.
 const READ_BUFFER: usize = 1024;
 
 /// Longest client id.
-pub(super) const MAX_CLIENT_ID: usize = 128;
+const MAX_CLIENT_ID: usize = 128;
+
+/// What is said of a client id that is none.
+pub(super) const NO_CLIENT_ID: &str = "/hello/client: must be 1 to 128 bytes without control characters";
 
 type WebSocket = WebSocketStream<SocketStream>;
 
@@ -54,7 +55,7 @@ enum Incoming {
 
 /// Serves one connection to its end.
 pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
-    let (socket, stream) = Socket::new(tcp, early);
+    let (socket, stream) = Socket::new(tcp, early, local.clock);
     let limit = local.frame_bytes.load(Ordering::Relaxed);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -63,8 +64,7 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
         .max_message_size(Some(limit))
         .max_frame_size(Some(limit));
     let mut websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let mut flood = Bucket::new(FRAMES, local.moment().now);
-    let handshake = handshake(&local, &socket, &mut websocket, &mut flood);
+    let handshake = handshake(&local, &socket, &mut websocket);
     let outcome = tokio::time::timeout(local.handshake_timeout, handshake).await;
     let opened = match outcome {
         Ok(opened) => opened,
@@ -74,7 +74,7 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
         }
     };
     match opened {
-        Ok(key) => converse(&local, &socket, &mut websocket, &mut flood, key).await,
+        Ok(key) => converse(&local, &socket, &mut websocket, key).await,
         Err(Some(Refused { failed, close })) => {
             let name = ErrorCode::from_name(&failed.code).map_or("internal", ErrorCode::name);
             local.metrics.handshake(name);
@@ -85,8 +85,13 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
         }
         Err(None) => {}
     }
-    // Reads what still comes, so that the kernel does not answer it with a reset that would discard our last words.
-    let _ = tokio::time::timeout(LINGER, async { while let Some(Ok(_)) = websocket.next().await {} }).await;
+    let farewell = async {
+        // The closing handshake, as far as the other side takes part in it.
+        while let Some(Ok(_)) = websocket.next().await {}
+        socket.end();
+        websocket.get_mut().discard().await;
+    };
+    let _ = tokio::time::timeout(LINGER, farewell).await;
     socket.abandon();
 }
 
@@ -95,10 +100,9 @@ async fn handshake(
     local: &Rc<Local>,
     socket: &Rc<Socket>,
     websocket: &mut WebSocket,
-    flood: &mut Bucket,
 ) -> Result<SessionKey, Option<Refused>> {
     let refuse = |code: ErrorCode, text: &str, close| Some(Refused { failed: Failed::new(code, text), close });
-    let text = match next(local, socket, websocket, flood).await {
+    let text = match next(socket, websocket).await {
         Incoming::Text(text) => text,
         Incoming::End => return Err(None),
         Incoming::Bad(code, text, close) => return Err(refuse(code, text, close)),
@@ -109,8 +113,8 @@ async fn handshake(
         Err(bad) => return Err(refuse(bad.code(), &bad.to_string(), code::PROTOCOL_ERROR)),
     };
     let Hello { token, client, .. } = hello;
-    if client.is_empty() || client.len() > MAX_CLIENT_ID {
-        return Err(refuse(ErrorCode::MalformedFrame, "/hello/client: must have 1 to 128 bytes", code::PROTOCOL_ERROR));
+    if !is_client_id(&client) {
+        return Err(refuse(ErrorCode::MalformedFrame, NO_CLIENT_ID, code::PROTOCOL_ERROR));
     }
     let principal = local.verify(token).await.map_err(|error| {
         tracing::info!(%error, "refused a token");
@@ -121,6 +125,7 @@ async fn handshake(
         tracing::debug!(tenant = &*principal.tenant, "refused a session: the tenant is at its limit");
         Some(Refused { failed, close: code::TOO_MANY_SESSIONS })
     })?;
+    websocket.get_mut().intake.greeted();
     let moment = local.moment();
     let id: Arc<str> = ids::uuid_v7(moment.now.cast_unsigned(), moment.entropy).into();
     let (format, outbox) = (Format::WebSocket, Rc::clone(&socket.outbox));
@@ -130,15 +135,9 @@ async fn handshake(
 }
 
 /// Hands frames to the shard until the session or the socket ends.
-async fn converse(
-    local: &Rc<Local>,
-    socket: &Rc<Socket>,
-    websocket: &mut WebSocket,
-    flood: &mut Bucket,
-    key: SessionKey,
-) {
+async fn converse(local: &Rc<Local>, socket: &Rc<Socket>, websocket: &mut WebSocket, key: SessionKey) {
     loop {
-        let text = match next(local, socket, websocket, flood).await {
+        let text = match next(socket, websocket).await {
             Incoming::Text(text) => text,
             Incoming::End => break,
             Incoming::Bad(code, text, close) => {
@@ -160,15 +159,12 @@ async fn converse(
 }
 
 /// The next text from the other side.
-async fn next(local: &Local, socket: &Socket, websocket: &mut WebSocket, flood: &mut Bucket) -> Incoming {
+async fn next(socket: &Socket, websocket: &mut WebSocket) -> Incoming {
     loop {
         let message = tokio::select! {
             message = websocket.next() => message,
             () = socket.ended.notified() => return Incoming::End,
         };
-        if flood.take(1, local.moment().now).is_err() {
-            return Incoming::Bad(ErrorCode::RateLimited, "too many frames", code::FLOODED);
-        }
         match message {
             Some(Ok(Message::Text(text))) => return Incoming::Text(text.as_str().to_owned()),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
@@ -182,9 +178,29 @@ async fn next(local: &Local, socket: &Socket, websocket: &mut WebSocket, flood: 
             Some(Err(Error::Utf8(_))) => {
                 return Incoming::Bad(ErrorCode::MalformedFrame, "a frame that is not UTF-8", code::PROTOCOL_ERROR);
             }
+            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => return Incoming::End,
+            Some(Err(Error::Protocol(_))) => {
+                let text = "what came is not WebSocket as RFC 6455 has it";
+                return Incoming::Bad(ErrorCode::MalformedFrame, text, code::PROTOCOL_ERROR);
+            }
+            Some(Err(Error::Io(_))) => match websocket.get_ref().intake.excess() {
+                Some(Excess::Frames) => {
+                    return Incoming::Bad(ErrorCode::RateLimited, "too many frames", code::FLOODED);
+                }
+                Some(Excess::Hello) => {
+                    let text = "too large to be a hello";
+                    return Incoming::Bad(ErrorCode::FrameTooLarge, text, code::FRAME_TOO_LARGE);
+                }
+                None => return Incoming::End,
+            },
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Incoming::End,
         }
     }
+}
+
+/// Whether a client may call itself so: it is written to logs and headers.
+pub(super) fn is_client_id(text: &str) -> bool {
+    (1..=MAX_CLIENT_ID).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 fn close_code(error: &TokenError) -> CloseCode {

@@ -6,6 +6,7 @@ mod api;
 mod assets;
 mod connection;
 mod http;
+mod intake;
 mod pipe;
 mod server;
 mod shard_thread;

@@ -26,9 +26,6 @@ use crate::config;
 use crate::ledger::Hub;
 use crate::telemetry::Metrics;
 
-/// How long a client may take to send its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long requests under way may take when the server stops.
 const REQUESTS: Duration = Duration::from_secs(5);
 
@@ -79,18 +76,23 @@ impl Server {
             patience: config.handshake_timeout,
             next: AtomicUsize::new(0),
         };
+        let limits = Limits {
+            head_timeout: config.handshake_timeout,
+            connections: config.max_connections,
+            metrics: Some(Arc::clone(&metrics)),
+        };
         let upgrades =
             Upgrades::new(shards, config.allowed_origins.clone(), config.max_connections, Arc::clone(&metrics));
         let routes = Routes { upgrades: Arc::new(upgrades), status, hub, metrics, assets, dev_token, clock: Clock };
-        serve(listener, router(Arc::new(routes)).merge(api::router(Arc::new(api))))
+        serve(listener, router(Arc::new(routes)).merge(api::router(Arc::new(api))), limits)
     }
 }
 
 /// Begins to accept, until the handle stops it.
-pub(super) fn serve(listener: TcpListener, router: axum::Router) -> std::io::Result<ServerHandle> {
+pub(super) fn serve(listener: TcpListener, router: axum::Router, limits: Limits) -> std::io::Result<ServerHandle> {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let handle = ServerHandle { address: listener.local_addr()?, stop: stop.clone(), tasks: tasks.clone() };
-    tokio::spawn(accept(listener, router, stop, tasks));
+    tokio::spawn(accept(listener, router, limits, stop, tasks));
     Ok(handle)
 }
 
@@ -105,7 +107,30 @@ impl ServerHandle {
     }
 }
 
-async fn accept(listener: TcpListener, router: axum::Router, stop: CancellationToken, tasks: TaskTracker) {
+/// What those who connect must stay within.
+pub(super) struct Limits {
+    /// How long a request's head may take, the first as the next.
+    head_timeout: Duration,
+    /// Connections that speak HTTP; those that become WebSockets are counted where they do.
+    connections: usize,
+    /// Where those are counted that are turned away.
+    metrics: Option<Arc<Metrics>>,
+}
+
+impl Default for Limits {
+    /// Those of a listener for few.
+    fn default() -> Self {
+        Self { head_timeout: Duration::from_secs(10), connections: 256, metrics: None }
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: axum::Router,
+    limits: Limits,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -120,6 +145,10 @@ async fn accept(listener: TcpListener, router: axum::Router, stop: CancellationT
                 continue;
             }
         };
+        if tasks.len() >= limits.connections {
+            limits.metrics.iter().for_each(|metrics| metrics.refused("full"));
+            continue;
+        }
         // What is written is written whole; waiting for more would only delay it.
         let _ = tcp.set_nodelay(true);
         let (routes, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
@@ -129,9 +158,9 @@ async fn accept(listener: TcpListener, router: axum::Router, stop: CancellationT
             request.extensions_mut().insert(from.clone());
             routes.call(request)
         });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(16 * 1024);
         tasks.spawn(async move {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(16 * 1024);
             let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
             tokio::pin!(connection);
             tokio::select! {

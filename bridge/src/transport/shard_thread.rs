@@ -291,7 +291,7 @@ pub(super) struct Local {
     directory: Arc<Directory>,
     accounts: Arc<Accounts>,
     pub(super) metrics: Arc<Metrics>,
-    clock: Clock,
+    pub(super) clock: Clock,
     hungry: Notify,
     settling: Cell<bool>,
     /// Failures of conditions that were logged in this second.

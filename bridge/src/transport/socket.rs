@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
+use super::intake::Intake;
+use crate::clock::Clock;
 use crate::session::Outbox;
 
 /// A connection's way out and its outbox, within one shard's thread.
@@ -39,10 +41,19 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// the socket is shut without them.
 const CUT_PATIENCE: Duration = Duration::from_millis(100);
 
+/// The first byte of a pong.
+const PONG: u8 = 0x8A;
+
+/// Pings are not answered while more than this waits to be taken: what is not taken does not pile up.
+const PONGS: usize = 16 * 1024;
+
+/// What is read and thrown away at the end, at the most.
+const DISCARDED: usize = 1 << 20;
+
 impl Socket {
     /// Takes a connection apart: its way out, and what tungstenite takes for its stream. `early` came along with the
     /// upgrade.
-    pub(super) fn new(tcp: TcpStream, early: Bytes) -> (Rc<Self>, SocketStream) {
+    pub(super) fn new(tcp: TcpStream, early: Bytes, clock: Clock) -> (Rc<Self>, SocketStream) {
         // Frames are written whole; waiting for more would only delay them.
         let _ = tcp.set_nodelay(true);
         let (read, write) = tcp.into_split();
@@ -54,7 +65,7 @@ impl Socket {
             ended: Notify::new(),
             abandoned: Notify::new(),
         });
-        let mut stream = SocketStream { socket: Rc::clone(&socket), read, early };
+        let mut stream = SocketStream { socket: Rc::clone(&socket), read, early, intake: Intake::new(clock) };
         stream.forget_early();
         (socket, stream)
     }
@@ -139,9 +150,25 @@ pub(super) struct SocketStream {
     read: OwnedReadHalf,
     /// What came along with the upgrade.
     early: Bytes,
+    /// What it may send.
+    pub(super) intake: Intake,
 }
 
 impl SocketStream {
+    /// Reads what still comes, and throws it away: else the kernel would answer it with a reset, which would take our last
+    /// words with it.
+    pub(super) async fn discard(&mut self) {
+        let mut left = DISCARDED;
+        while left > 0 && self.read.readable().await.is_ok() {
+            match self.read.try_read(&mut [0; 4096]) {
+                Ok(0) => return,
+                Ok(count) => left = left.saturating_sub(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     /// An empty slice still holds the buffer that it was cut from: all that HTTP read its request into.
     fn forget_early(&mut self) {
         if self.early.is_empty() {
@@ -152,22 +179,28 @@ impl SocketStream {
 
 impl AsyncRead for SocketStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
+        let before = buffer.filled().len();
+        if self.early.is_empty() {
+            // Knows after a read that did not fill the buffer that there is no more, and does not ask again.
+            std::task::ready!(Pin::new(&mut self.read).poll_read(cx, buffer))?;
+        } else {
             let count = self.early.len().min(buffer.remaining());
             buffer.put_slice(&self.early[..count]);
             self.early.advance(count);
             self.forget_early();
-            return Poll::Ready(Ok(()));
         }
-        // Knows after a read that did not fill the buffer that there is no more, and does not ask again.
-        Pin::new(&mut self.read).poll_read(cx, buffer)
+        let taken = self.intake.take(&buffer.filled()[before..]);
+        Poll::Ready(taken.map_err(io::Error::other))
     }
 }
 
 impl AsyncWrite for SocketStream {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.socket.outbox.borrow_mut().push(Bytes::copy_from_slice(bytes));
-        self.socket.flush();
+        let waits = self.socket.outbox.borrow().len();
+        if bytes.first() != Some(&PONG) || waits <= PONGS {
+            self.socket.outbox.borrow_mut().push(Bytes::copy_from_slice(bytes));
+            self.socket.flush();
+        }
         Poll::Ready(Ok(bytes.len()))
     }
 

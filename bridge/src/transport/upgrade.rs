@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::Response;
@@ -85,8 +85,12 @@ impl Upgrades {
         if !lists(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
             return Err(bad("subprotocol", "the client must offer the subprotocol tidegate.v1\n"));
         }
+        // What follows the head would be taken for frames.
+        if headers.contains_key(TRANSFER_ENCODING) || text(CONTENT_LENGTH).is_some_and(|length| length != "0") {
+            return Err(bad("body", "a request for an upgrade has no body\n"));
+        }
         let key = text(SEC_WEBSOCKET_KEY).ok_or_else(|| bad("key", "Sec-WebSocket-Key is missing\n"))?;
-        if !self.origins.allow(text(ORIGIN), text(HOST)) {
+        if !self.origins.allow(origin_of(headers), text(HOST)) {
             let text = "pages of this origin may not connect; add it to server.allowed_origins\n";
             return Err(Refusal(StatusCode::FORBIDDEN, "origin", text));
         }
@@ -109,6 +113,13 @@ impl Upgrades {
         shard.accept(socket, parts.read_buf);
         true
     }
+}
+
+/// The origin that a request names. One that is no text, or is named twice, is there too, and is nobody's.
+pub(super) fn origin_of(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all(ORIGIN).iter();
+    let first = all.next()?;
+    Some(if all.next().is_none() { first.to_str().unwrap_or_default() } else { "" })
 }
 
 pub(super) fn plain(status: StatusCode, text: &'static str) -> Response {

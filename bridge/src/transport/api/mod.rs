@@ -28,9 +28,10 @@ use tidegate_protocol::frame::Failed;
 use tokio::sync::oneshot;
 
 use self::answer::Refusal;
-use super::connection::MAX_CLIENT_ID;
+use super::connection::is_client_id;
 use super::pipe::{Arrival, Connected};
 use super::shard_thread::ShardHandle;
+use super::upgrade::origin_of;
 use crate::clock::Clock;
 use crate::config::Origins;
 use crate::telemetry::Metrics;
@@ -103,8 +104,8 @@ impl Api {
     }
 
     fn may_come_from(&self, headers: &HeaderMap) -> bool {
-        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-        self.origins.allow(text(ORIGIN), text(HOST))
+        let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+        self.origins.allow(origin_of(headers), host)
     }
 
     /// Who asks.
@@ -165,7 +166,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
 /// The client's own name for itself, if it says one.
 fn client(headers: &HeaderMap) -> Result<Option<Arc<str>>, Refusal> {
     let Some(value) = headers.get(CLIENT) else { return Ok(None) };
-    let client = value.to_str().ok().filter(|client| (1..=MAX_CLIENT_ID).contains(&client.len()));
+    let client = value.to_str().ok().filter(|client| is_client_id(client));
     let text = "the header tidegate-client must have 1 to 128 printable ASCII characters";
     Ok(Some(client.ok_or_else(|| Failed::new(ErrorCode::MalformedFrame, text))?.into()))
 }

@@ -12,7 +12,7 @@ use tidegate_protocol::frame::{ClientFrame, Failed, Hello};
 use super::answer::Refusal;
 use super::{Api, Hangup, body};
 use crate::session::Format;
-use crate::transport::connection::MAX_CLIENT_ID;
+use crate::transport::connection::{NO_CLIENT_ID, is_client_id};
 use crate::transport::pipe::Arrival;
 
 /// Bytes of a body, where a frame may not be larger.
@@ -56,8 +56,8 @@ fn opening(text: &str, frame_bytes: usize) -> Result<(Hello, Vec<ClientFrame>), 
         match (frame, &hello) {
             (None, _) => {}
             (Some(ClientFrame::Hello(first)), None) => {
-                if first.client.is_empty() || first.client.len() > MAX_CLIENT_ID {
-                    return Err(bad("/hello/client: must have 1 to 128 bytes".into()));
+                if !is_client_id(&first.client) {
+                    return Err(bad(NO_CLIENT_ID.into()));
                 }
                 hello = Some(first);
             }
@@ -91,6 +91,7 @@ mod tests {
             format!("{HELLO}\n{{\"unsubscribe\":{{\"id\":1,\"subscription\":1}}}}"),
             format!("[{HELLO}]"),
             HELLO.replace("\"c\"", "\"\""),
+            HELLO.replace("\"c\"", "\"\\u0000\""),
         ] {
             assert_eq!(code(&bad), "malformed_frame", "{bad}");
         }
