@@ -23,6 +23,7 @@ mod rule;
 mod sign;
 mod token;
 mod topics;
+mod unique;
 mod verifier;
 
 pub use account::{Account, Accounts, Bound, Full, Place, Seat, TenantLimitTable, TenantLimits, Unanswered};

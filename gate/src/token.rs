@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tidegate_protocol::timestamp::Millis;
 
 use crate::keys::{Key, Keys};
+use crate::unique::Unique;
 use crate::{Algorithm, ClaimMapping, KeyError, KeySource, Principal, TokenError};
 
 /// What tokens must be like.
@@ -235,7 +236,11 @@ impl<'a> Parts<'a> {
     }
 
     fn claims(&self) -> Result<Map<String, Value>, TokenError> {
-        decode(self.payload, "its claims are not base64url of a JSON object")
+        let problem = "its claims are not base64url of a JSON object, or repeat a member";
+        match decode(self.payload, problem)? {
+            Unique(Value::Object(claims)) => Ok(claims),
+            Unique(_) => Err(TokenError::Malformed(problem)),
+        }
     }
 
     fn signed_by(&self, key: &Key, algorithm: Algorithm) -> bool {

@@ -283,6 +283,33 @@ async fn the_tenant_must_be_one() {
 }
 
 #[tokio::test]
+async fn claims_that_repeat_a_member_say_two_things() {
+    let signed = |claims: &str| {
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#), URL_SAFE_NO_PAD.encode(claims));
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+        let sign = jsonwebtoken::crypto::sign(signed.as_bytes(), &key, jsonwebtoken::Algorithm::HS256).unwrap();
+        format!("{signed}.{sign}")
+    };
+    let claims =
+        r#"{"tenant":"acme","sub":"ada","exp":1800000600,"app":{"org":{"id":[1,{"x":1.5,"y":-1}]}},"n":null,"f":true}"#;
+    let principal = verify(hs256(), &signed(claims)).await.unwrap();
+    assert_eq!(Value::Object((*principal.claims).clone()), serde_json::from_str::<Value>(claims).unwrap());
+    for (once, twice) in [
+        (r#""sub""#, r#""tenant":"globex","sub""#),
+        (r#""sub""#, r#""t\u0065nant":"globex","sub""#),
+        (r#""exp""#, r#""\u0073ub":"eve","exp""#),
+        (r#""x":1.5"#, r#""x":1.5,"x":2"#),
+        (r#""n":null"#, r#""n":null,"n":null"#),
+    ] {
+        let refused = verify(hs256(), &signed(&claims.replacen(once, twice, 1))).await;
+        assert!(matches!(refused, Err(TokenError::Malformed(_))), "{twice}: {refused:?}");
+    }
+    for no_claims in ["[]", "null", "\"x\"", "", "{}{}"] {
+        assert!(matches!(verify(hs256(), &signed(no_claims)).await, Err(TokenError::Malformed(_))), "{no_claims}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_too_long_is_not_looked_into() {
     let long = signed(&json!({"pad": "x".repeat(16 * 1024)}));
     assert!(matches!(verify(hs256(), &long).await, Err(TokenError::Oversize { .. })));

@@ -152,11 +152,11 @@ pub fn header(first: u8, masked: u8, length: u64) -> Vec<u8> {
     match length {
         0..=125 => header.push(masked | length as u8),
         126..=0xFFFF => {
-            header.push(masked | 126);
+            header.push(masked | 0x7E);
             header.extend_from_slice(&(length as u16).to_be_bytes());
         }
         _ => {
-            header.push(masked | 127);
+            header.push(masked | 0x7F);
             header.extend_from_slice(&length.to_be_bytes());
         }
     }

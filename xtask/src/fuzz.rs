@@ -101,8 +101,8 @@ impl Target {
         command.arg(format!("-max_total_time={}", long.as_secs().max(1)));
         command.arg(format!("-max_len={}", self.longest));
         command.arg(format!("-artifact_prefix={}", findings.display()));
-        // A single input that takes long is a finding too.
-        command.args(["-timeout=5", "-rss_limit_mb=1024", "-print_final_stats=1", "-use_value_profile=1"]);
+        // A single input that takes long is a finding too: by the clock on the wall, on a machine that may do much else.
+        command.args(["-timeout=30", "-rss_limit_mb=1024", "-print_final_stats=1", "-use_value_profile=1"]);
         let (status, output) = process::collect(&mut command)?;
         if !status.success() {
             let from = output.lines().count().saturating_sub(60);

@@ -126,11 +126,11 @@ mod tests {
         match payload {
             0..=125 => frame.push(mask | payload as u8),
             126..=0xFFFF => {
-                frame.push(mask | 126);
+                frame.push(mask | 0x7E);
                 frame.extend_from_slice(&(payload as u16).to_be_bytes());
             }
             _ => {
-                frame.push(mask | 127);
+                frame.push(mask | 0x7F);
                 frame.extend_from_slice(&(payload as u64).to_be_bytes());
             }
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::validate::{Head, Invalid};
 use crate::ENVELOPE_VERSION;
-use crate::json::write;
+use crate::json::{quoted, write};
 
 /// Who publishes, and what fills the members that are absent.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ impl Head<'_> {
         if !crate::ids::is_event_type(&event_type) {
             return Err(Invalid::new(
                 "/type",
-                format!("the default type {event_type:?} is not a valid type; name one"),
+                format!("the default type {:?} is not a valid type; name one", quoted(&event_type)),
             ));
         }
         let correlation_id = self.text("correlation_id")?.unwrap_or_else(|| id.clone());

@@ -42,7 +42,7 @@ impl<'a> Head<'a> {
         let mut members = Vec::with_capacity(16);
         json::members_within(text, Entry::DEPTH, &mut members)
             .map_err(|bad| Invalid::new("", format!("not a JSON object: {bad}")))?;
-        let fields = Places::find(&members).map_err(|name| Invalid::new(format!("/{name}"), "is repeated"))?;
+        let fields = Places::find(&members).map_err(|name| Invalid::new(json::pointer_to("", name), "is repeated"))?;
         Ok(Self { text, members, fields })
     }
 
@@ -149,7 +149,7 @@ impl<'a> Head<'a> {
         let mut members = Vec::new();
         json::members(value, &mut members).map_err(|_| Invalid::new(format!("/{name}"), "must be an object"))?;
         if let Err(repeat) = Places::find(&members) {
-            return Err(Invalid::new(format!("/{name}/{repeat}"), "is repeated"));
+            return Err(Invalid::new(json::pointer_to(&format!("/{name}"), repeat), "is repeated"));
         }
         for member in &members {
             if texts.contains(&&*member.name) && member.value != "null" && !member.value.starts_with('"') {

@@ -138,7 +138,7 @@ impl ClientFrame {
             "report" => Self::Report(Report::read(&fields)?),
             "refresh" => Self::Refresh(Refresh { id: fields.integer("id")?, token: fields.text("token")? }),
             "pong" => Self::Pong,
-            _ => return unknown(name),
+            _ => return unknown(&name),
         }))
     }
 

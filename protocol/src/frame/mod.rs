@@ -16,7 +16,7 @@ pub use server::{
 };
 
 use crate::code::ErrorCode;
-use crate::json::{BadField, Malformed, Value};
+use crate::json::{BadField, Malformed, Value, quoted};
 
 /// A message that is no frame this side can act on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +62,6 @@ fn split<V: Value>(frame: &V) -> Result<(String, V), BadFrame> {
 }
 
 /// An unknown kind is passed over if marked optional, else an error.
-fn unknown<T>(name: String) -> Result<Option<T>, BadFrame> {
-    if name.starts_with('?') { Ok(None) } else { Err(BadFrame::Unknown(name)) }
+fn unknown<T>(name: &str) -> Result<Option<T>, BadFrame> {
+    if name.starts_with('?') { Ok(None) } else { Err(BadFrame::Unknown(quoted(name).into_owned())) }
 }

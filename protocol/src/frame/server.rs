@@ -332,7 +332,7 @@ impl<V: Value> ServerFrame<V> {
                 retry_after_ms: fields.optional_integer("retry_after_ms")?,
             }),
             "ledger" => Self::Ledger(LedgerReport::read(&fields)?),
-            _ => return unknown(name),
+            _ => return unknown(&name),
         }))
     }
 

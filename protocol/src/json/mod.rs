@@ -4,11 +4,13 @@
 //! and end rather than a tree of values; and the browser decodes with its own `JSON.parse`. [`Value`]
 //! is what a frame decoder asks of either.
 
+mod quote;
 mod raw;
 mod scan;
 mod value;
 pub mod write;
 
+pub use quote::{pointer_to, quoted};
 pub use raw::Raw;
 pub use scan::{MAX_DEPTH, Malformed, Member, elements, members, members_within, unescape, validate, validate_within};
 pub use value::{BadField, Fields, Value, integer};
