@@ -17,4 +17,5 @@ mod revoke;
 mod shard;
 mod streams;
 mod subscribing;
+mod variants;
 mod world;

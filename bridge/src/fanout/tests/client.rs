@@ -214,7 +214,7 @@ impl Client {
                 let reader = self.readers.iter_mut().find(|r| r.id == Some(moved.subscription)).unwrap();
                 (reader.view, reader.seq) = (moved.at.view, moved.at.seq);
                 match moved.reason {
-                    Reason::Live | Reason::Behind => assert!(moved.recovered),
+                    Reason::Live | Reason::Behind | Reason::Policy => assert!(moved.recovered),
                     Reason::LogChanged => {
                         reader.position.clear();
                         reader.life = None;
@@ -224,7 +224,6 @@ impl Client {
                         reader.skip(log, self.tenant, &super::fixture::open(&from), &super::fixture::open(&to));
                         reader.cursors = vec![to];
                     }
-                    Reason::Policy => panic!("no policy changed"),
                 }
             }
             ServerFrame::Ping(ping) => {
@@ -235,9 +234,13 @@ impl Client {
                 return Some(true);
             }
             ServerFrame::Welcome(_) | ServerFrame::Unsubscribed(_) => {}
-            ServerFrame::Error(failed) if failed.code == "log_unavailable" => {
-                let reader = self.readers.iter_mut().find(|r| Some(r.request) == failed.id).unwrap();
-                reader.refused = true;
+            ServerFrame::Error(failed) if ["log_unavailable", "denied", "topic_changed"].contains(&&*failed.code) => {
+                let of = |r: &&mut Reader| match failed.id {
+                    Some(id) => r.request == id,
+                    None => r.id.is_some() && r.id == failed.subscription,
+                };
+                let reader = self.readers.iter_mut().find(of).unwrap();
+                (reader.id, reader.refused) = (None, true);
             }
             ServerFrame::Error(failed) => panic!("{failed:?}"),
             _ => panic!("unexpected: {}", incoming.text),
@@ -338,7 +341,6 @@ impl Reader {
         (self.topic == "news" || event.tenant == tenant)
             && (self.types.is_empty() || self.types.iter().any(fits))
             && (self.keys.is_empty() || self.keys.iter().any(|key| key == event.body.key))
-            && event.is_granted(self.who.0, &self.who.1)
     }
 
     /// The first event at or after a position that the reader should get.
@@ -346,7 +348,8 @@ impl Reader {
         let at = log.partition(physical, partition)?;
         // A partition at which it never stood begins at its earliest.
         let from = self.position.get(&partition).copied().unwrap_or(at.earliest);
-        at.events.iter().find(|event| event.offset >= from && self.wants(tenant, event))
+        let who = (self.who.0, &*self.who.1);
+        at.events.iter().find(|event| event.offset >= from && self.wants(tenant, event) && event.is_granted(log, who))
     }
 
     fn take(&mut self, log: &Log, tenant: &str, number: u64) {
@@ -360,9 +363,9 @@ impl Reader {
         if log.topics[&event.topic].life == life
             && let Some(next) = self.next(log, &event.topic, tenant, event.partition)
             // Where it never stood, what was the earliest may be gone by now.
-            && (self.position.contains_key(&event.partition) || next.offset < event.offset)
+            && next.offset < event.offset
         {
-            assert_eq!(next.number, number, "left out {next:?} before {event:?}");
+            panic!("left out {next:?} before {event:?}");
         }
         self.position.insert(event.partition, event.offset + 1);
         self.received += 1;

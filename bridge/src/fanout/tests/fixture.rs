@@ -99,8 +99,17 @@ pub fn grant(role: &str, allow: &[Action]) -> Grant {
 
 /// The rules of these topics and grants.
 pub fn with(topics: impl IntoIterator<Item = TopicRule>, grants: impl IntoIterator<Item = Grant>) -> Rules {
+    lying(TOPICS, topics, grants)
+}
+
+/// The rules of these topics and grants, with topics that lie on the log as this part of a configuration says.
+pub fn lying(
+    configuration: &str,
+    topics: impl IntoIterator<Item = TopicRule>,
+    grants: impl IntoIterator<Item = Grant>,
+) -> Rules {
     let policy = Arc::new(Policy::new(topics, grants));
-    Rules { topics: Arc::new(TopicTable::new(configured(TOPICS), Arc::clone(&policy), 1 << 20)), policy }
+    Rules { topics: Arc::new(TopicTable::new(configured(configuration), Arc::clone(&policy), 1 << 20)), policy }
 }
 
 /// How the topics lie on the log.

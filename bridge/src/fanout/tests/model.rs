@@ -1,12 +1,11 @@
 //! A log to compare with: topics with partitions, gaps between offsets, retention, deletion.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use tidegate_log::{Bounds, Headers, Offsets, ReadError, Record, TopicId, TopicKey};
 
-use crate::feed::{Decoded, Format, Round, TenantSource, TopicSpec, decode};
+use super::variants;
+use crate::feed::{Decoded, Round, TopicSpec, decode};
 
 /// Draws numbers; the same ones for the same seed.
 pub struct Chance(u64);
@@ -43,6 +42,9 @@ pub struct Event {
     pub kind: String,
     pub size: usize,
     pub body: Body,
+    /// How many rules had applied on each node when it was appended: the last of them, and later ones, may have
+    /// decided about it.
+    pub since: Vec<usize>,
 }
 
 /// What grants and filters look at.
@@ -87,6 +89,8 @@ pub struct Log {
     pub topics: BTreeMap<String, Topic>,
     /// Every event there ever was, by number.
     pub events: HashMap<u64, Event>,
+    /// The rules that applied on each node, one after the other, by their variant.
+    pub rules: Vec<Vec<usize>>,
     next: u64,
 }
 
@@ -136,6 +140,7 @@ impl Log {
             kind: event_type.to_owned(),
             size,
             body,
+            since: self.rules.iter().map(Vec::len).collect(),
         };
         self.next += 1;
         at.events.push(event.clone());
@@ -165,12 +170,12 @@ impl Log {
     /// Reads as a `Reader` would, at most `most` events.
     pub fn read(
         &self,
-        (name, key, partition): (&str, TopicKey, i32),
+        (spec, key, partition): (&TopicSpec, TopicKey, i32),
         from: i64,
         until: i64,
         most: usize,
     ) -> Result<(Round, i64), ReadError> {
-        let at = self.partition(name, partition).ok_or(ReadError::Unknown)?;
+        let at = self.partition(&spec.physical, partition).ok_or(ReadError::Unknown)?;
         if from < at.earliest || from > at.end {
             return Err(ReadError::OutOfRange(Bounds { earliest: at.earliest, end: at.end }));
         }
@@ -180,14 +185,14 @@ impl Log {
             if count == most {
                 return Ok((round, event.offset));
             }
-            event.push(key, &mut round);
+            event.push(key, spec, &mut round);
         }
         Ok((round, until.max(from)))
     }
 }
 
 impl Event {
-    pub fn push(&self, key: TopicKey, round: &mut Round) {
+    pub fn push(&self, key: TopicKey, spec: &TopicSpec, round: &mut Round) {
         let (number, tenant, kind) = (self.number, self.tenant, &self.kind);
         let pad = "x".repeat(self.size);
         let Body { user, region, amount, .. } = self.body;
@@ -211,9 +216,9 @@ impl Event {
             timestamp: Some(1_000),
             key: Some(record_key.as_bytes()),
             value: Some(value.as_bytes()),
-            headers: &NoHeaders,
+            headers: self,
         };
-        assert_eq!(SPECS.with(|specs| decode(&specs.borrow_mut().of(self), key, &record, round)), Decoded::Event);
+        assert_eq!(decode(spec, key, &record, round), Decoded::Event);
     }
 
     fn record_key(&self) -> String {
@@ -221,57 +226,32 @@ impl Event {
         if self.topic == "orders" { format!("{}/{key}", self.tenant) } else { key.to_owned() }
     }
 
-    /// Whether a grant lets somebody of the event's tenant see it.
-    pub fn is_granted(&self, role: &str, subject: &str) -> bool {
-        let Body { user, region, amount, key } = self.body;
-        let data = !matches!(user, User::Twice(_));
-        let theirs = matches!(user, User::Is(user) | User::Escaped(user) if user == subject);
-        match role {
-            "reader" => true,
-            "clerk" => data && theirs,
-            "desk" => data && matches!(region, Some("eu" | "us")) && amount > 5,
-            "mixed" => (data && theirs) || (key == "k1" && self.kind != "order.paid"),
-            "auditor" => data && amount > 5,
-            other => panic!("what does {other} see?"),
+    /// A header that every record has.
+    pub fn lane(&self) -> &'static str {
+        if self.number % 3 == 0 { "b" } else { "a" }
+    }
+
+    /// A header that some have.
+    pub fn zone(&self) -> Option<&'static str> {
+        (self.number % 2 == 0).then_some("z")
+    }
+
+    /// Whether all rules that may have decided about it let this reader see it.
+    pub fn is_granted(&self, log: &Log, (role, subject): (&str, &str)) -> bool {
+        let since = |(rules, since): (&Vec<usize>, &usize)| rules[since - 1..].to_vec();
+        log.rules.iter().zip(&self.since).flat_map(since).all(|variant| variants::grant(variant, role, subject, self))
+    }
+}
+
+impl Headers for Event {
+    fn visit<'h>(&'h self, each: &mut dyn FnMut(&'h str, Option<&'h [u8]>) -> bool) {
+        let all = [("lane", Some(self.lane())), ("zone", self.zone()), ("owner", Some(self.tenant))];
+        for (name, value) in all {
+            if let Some(value) = value
+                && !each(name, Some(value.as_bytes()))
+            {
+                return;
+            }
         }
     }
-}
-
-thread_local! {
-    static SPECS: RefCell<Specs> = RefCell::default();
-}
-
-/// How each topic is read.
-#[derive(Default)]
-struct Specs(HashMap<String, TopicSpec>);
-
-impl Specs {
-    fn of(&mut self, event: &Event) -> TopicSpec {
-        let make = || {
-            let logical = event.topic.rsplit('.').next().unwrap();
-            let source = match logical {
-                "orders" => TenantSource::Key,
-                "news" => TenantSource::Nobody,
-                _ => TenantSource::Name,
-            };
-            TopicSpec {
-                logical: logical.into(),
-                physical: (*event.topic).into(),
-                named_tenant: (source == TenantSource::Name).then(|| event.tenant.into()),
-                tenant_key: source == TenantSource::Key,
-                tenant: source,
-                format: Format::Envelope,
-                reads: super::fixture::rules().policy.reads(logical).map(Arc::clone),
-                max_event: 1 << 20,
-            }
-        };
-        self.0.entry(event.topic.clone()).or_insert_with(make).clone()
-    }
-}
-
-#[derive(Debug)]
-struct NoHeaders;
-
-impl Headers for NoHeaders {
-    fn visit<'h>(&'h self, _: &mut dyn FnMut(&'h str, Option<&'h [u8]>) -> bool) {}
 }

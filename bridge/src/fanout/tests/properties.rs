@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 
 use super::model::{Body, Chance, User};
+use super::variants;
 use super::world::{WANTS, World};
 
 #[derive(Debug, Clone)]
@@ -24,6 +25,7 @@ enum Happening {
     Create { topic: usize },
     Discover { node: usize },
     Tick { passed: i64 },
+    Reload { node: usize, variant: usize },
 }
 
 const TOPICS: [&str; 4] = ["orders", "news", "acme.audit", "globex.audit"];
@@ -48,7 +50,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => topics().prop_map(|topic| H::Partitions { topic }),
         1 => topics().prop_map(|topic| H::Delete { topic }),
         1 => topics().prop_map(|topic| H::Create { topic }),
-        2 => node.prop_map(|node| H::Discover { node }),
+        2 => node.clone().prop_map(|node| H::Discover { node }),
+        5 => (node, 0..variants::COUNT).prop_map(|(node, variant)| H::Reload { node, variant }),
         2 => prop_oneof![5 => 10..500i64, 1 => 5_000..40_000i64, 1 => Just(70_000i64)].prop_map(|passed| H::Tick { passed }),
     ]
 }
@@ -84,6 +87,7 @@ fn happen(world: &mut World, happening: &Happening) {
         }
         Happening::Discover { node } => world.discover(node),
         Happening::Tick { passed } => world.tick(passed),
+        Happening::Reload { node, variant } => world.reload(node, variant),
     }
 }
 

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use tidegate_log::{Offsets, ReadError, TopicKey};
 use tidegate_protocol::frame::{ClientFrame, From, Subscribe, Unsubscribe};
 use tidegate_protocol::ledger::Counts;
+use tokio::sync::mpsc;
 
 use super::client::{Client, Row, take_frames};
-use super::fixture::{NOW, options, principal, rules, sealer, seat};
+use super::fixture::{NOW, options, principal, sealer, seat};
 use super::model::{Chance, Log};
-use crate::fanout::{Effect, Input, Moment, Newcomer, SessionKey, Shard};
+use super::variants;
+use crate::fanout::{Effect, Input, Moment, Newcomer, Options, Renewal, Rules, SessionKey, Shard};
 use crate::feed::Round;
 use crate::feed::catch_up::History;
 use crate::session::Format;
@@ -28,10 +30,20 @@ pub struct Node {
     keys: BTreeMap<String, TopicKey>,
     /// The topics that the feed reads: the life it knows of, and how far it came.
     fed: BTreeMap<String, (u32, Offsets)>,
+    /// The rules that the feed reads by.
+    rules: Rules,
     /// What the feed has told and the shard has not taken yet.
-    told: VecDeque<Input>,
+    told: VecDeque<Told>,
+    next_key: u32,
+    options: Options,
     asked: Vec<Effect>,
     pub counts: BTreeMap<Row, Counts>,
+}
+
+enum Told {
+    Input(Input),
+    /// Other rules, by their variant.
+    Rules(usize),
 }
 
 pub struct World {
@@ -66,7 +78,10 @@ impl World {
             options.limits.unsettled = unsettled;
             options.window_bytes = window_bytes;
             Node {
-                shard: Shard::new(options, rules(), sealer(number as u8)),
+                shard: Shard::new(options.clone(), variants::rules(0), sealer(number as u8)),
+                rules: variants::rules(0),
+                next_key: 0,
+                options,
                 keys: BTreeMap::new(),
                 fed: BTreeMap::new(),
                 told: VecDeque::new(),
@@ -75,6 +90,7 @@ impl World {
             }
         };
         let mut log = Log::default();
+        log.rules = vec![vec![0]; 2];
         log.create("orders", 2);
         log.create("news", 1);
         log.create("acme.audit", 1);
@@ -113,8 +129,14 @@ impl World {
                 Effect::Close(key) => self.receive(at, key),
                 Effect::Undecided(undecided) => assert!(undecided.events > 0),
                 Effect::Follow(physical) => {
-                    let next = TopicKey(node.keys.len() as u32);
-                    let key = *node.keys.entry(physical.to_string()).or_insert(next);
+                    if node.rules.topics.spec(&physical).is_none() {
+                        continue;
+                    }
+                    let next = &mut node.next_key;
+                    let key = *node.keys.entry(physical.to_string()).or_insert_with(|| {
+                        *next += 1;
+                        TopicKey(*next)
+                    });
                     let log = &self.log;
                     let now = || {
                         let life = log.topics.get(&*physical).filter(|t| t.exists).map_or(0, |t| t.life);
@@ -123,11 +145,15 @@ impl World {
                     // A topic that is followed already is introduced as it stands with the feed.
                     let (life, offsets) = node.fed.entry(physical.to_string()).or_insert_with(now).clone();
                     let id = (!offsets.is_empty()).then(|| super::model::topic_id(&physical, life));
-                    node.told.push_back(Input::Followed { physical, topic: key, id, offsets });
+                    node.told.push_back(Told::Input(Input::Followed { physical, topic: key, id, offsets }));
                 }
                 Effect::Unfollow(topic) => {
-                    let name = node.keys.iter().find(|(_, key)| **key == topic).map(|(name, _)| name.clone()).unwrap();
-                    node.fed.remove(&name);
+                    // The feed has dropped it already if the rules have changed.
+                    let name = node.keys.iter().find(|(_, key)| **key == topic).map(|(name, _)| name.clone());
+                    if let Some(name) = name {
+                        node.fed.remove(&name);
+                        node.keys.remove(&name);
+                    }
                 }
                 effect @ (Effect::Read(_) | Effect::FindTime(..)) => node.asked.push(effect),
                 Effect::Append(..) | Effect::Verify(..) | Effect::Published(..) => panic!("nobody publishes here"),
@@ -149,6 +175,11 @@ impl World {
                 continue;
             }
             let first = super::client::numbers_of(&text)[0];
+            let now = *self.log.rules[at].last().unwrap();
+            for number in super::client::numbers_of(&text) {
+                let (event, subject) = (&self.log.events[&number], &client.readers[0].who.1);
+                assert!(variants::grant(now, client.role, subject, event), "{event:?} under the rules {now}");
+            }
             let physical = &self.log.events[&first].topic;
             let topic = physical.rsplit('.').next().unwrap().to_owned();
             for row in client.note_sent(&self.log, &topic, &text, bytes, self.limits) {
@@ -242,7 +273,7 @@ impl World {
     /// The feed reads so many events, or (sometimes) only tells how far it came.
     pub fn feed(&mut self, at: usize, most: usize) {
         let Self { log, nodes, chance, .. } = self;
-        let Node { keys, fed, told, .. } = &mut nodes[at];
+        let Node { keys, fed, told, rules, .. } = &mut nodes[at];
         let mut round = Round::default();
         let mut left = most;
         for (name, (life, offsets)) in fed.iter_mut() {
@@ -250,7 +281,7 @@ impl World {
             if topic.life != *life {
                 continue;
             }
-            let key = keys[name];
+            let (key, spec) = (keys[name], rules.topics.spec(name).unwrap());
             for (number, partition) in topic.partitions.iter().enumerate() {
                 let Some(position) = offsets.get_mut(&(number as i32)) else { continue };
                 let mut next = *position;
@@ -260,7 +291,7 @@ impl World {
                         break;
                     }
                     left -= 1;
-                    event.push(key, &mut round);
+                    event.push(key, &spec, &mut round);
                     *position = event.offset + 1;
                     round.reach(key, number as i32, *position);
                 }
@@ -272,7 +303,7 @@ impl World {
             }
         }
         if !round.is_empty() {
-            told.push_back(Input::Rounds(vec![Arc::new(round)]));
+            told.push_back(Told::Input(Input::Rounds(vec![Arc::new(round)])));
         }
     }
 
@@ -289,7 +320,7 @@ impl World {
             if !new.is_empty() {
                 offsets.extend(&new);
                 let id = log.id(name).unwrap();
-                told.push_back(Input::TopicOpened { topic: keys[name], id, offsets: new });
+                told.push_back(Told::Input(Input::TopicOpened { topic: keys[name], id, offsets: new }));
             }
         }
     }
@@ -297,16 +328,46 @@ impl World {
     /// The shard takes what the feed has told it.
     pub fn take(&mut self, at: usize, most: usize) {
         for _ in 0..most {
-            let Some(mut input) = self.nodes[at].told.pop_front() else { return };
-            // Rounds that wait are handled together.
-            while let (Input::Rounds(rounds), Some(Input::Rounds(more))) = (&mut input, self.nodes[at].told.front_mut())
-                && self.chance.once_in(2)
-            {
-                rounds.append(more);
-                self.nodes[at].told.pop_front();
+            match self.nodes[at].told.pop_front() {
+                Some(Told::Input(mut input)) => {
+                    // Rounds that wait are handled together.
+                    while let (Input::Rounds(rounds), Some(Told::Input(Input::Rounds(more)))) =
+                        (&mut input, self.nodes[at].told.front_mut())
+                        && self.chance.once_in(2)
+                    {
+                        rounds.append(more);
+                        self.nodes[at].told.pop_front();
+                    }
+                    self.input(at, input);
+                }
+                Some(Told::Rules(variant)) => self.renew(at, variant),
+                None => return,
             }
-            self.input(at, input);
         }
+    }
+
+    /// A node's configuration is read again: its feed reads by it from now on, and tells the shard in its turn.
+    pub fn reload(&mut self, at: usize, variant: usize) {
+        let node = &mut self.nodes[at];
+        let older = std::mem::replace(&mut node.rules, variants::rules(variant));
+        let same = |name: &String| {
+            let (then, now) = (older.topics.spec(name), node.rules.topics.spec(name));
+            then.zip(now).is_some_and(|(then, now)| then.same_events(&now))
+        };
+        node.keys.retain(|name, _| same(name));
+        node.fed.retain(|name, _| same(name));
+        node.told.push_back(Told::Rules(variant));
+    }
+
+    fn renew(&mut self, at: usize, variant: usize) {
+        if LOUD.get() {
+            println!("node {at} takes rules {variant}");
+        }
+        self.log.rules[at].push(variant);
+        let (moment, node) = (self.moment(), &mut self.nodes[at]);
+        let (told, _) = mpsc::channel(1);
+        node.shard.renew(moment, &Renewal { rules: variants::rules(variant), options: node.options.clone(), told });
+        self.settle(at);
     }
 
     /// A topic is deleted: every feed sees it after what it has read.
@@ -320,7 +381,7 @@ impl World {
             if let Some((_, offsets)) = node.fed.get_mut(name) {
                 offsets.clear();
                 let key = node.keys[name];
-                node.told.push_back(Input::TopicClosed(key));
+                node.told.push_back(Told::Input(Input::TopicClosed(key)));
             }
             self.take(at, usize::MAX);
         }
@@ -338,7 +399,7 @@ impl World {
             Effect::Read(key) => {
                 let part = &key.part;
                 let most = 1 + self.chance.below(12);
-                let place = (&*part.spec.physical, part.topic, part.partition);
+                let place = (&*part.spec, part.topic, part.partition);
                 let read = self.log.read(place, part.from, part.until, most);
                 let read = read.map(|(round, next)| History { round: Arc::new(round), next, bytes: 0 });
                 Input::History(key, read)
@@ -429,7 +490,13 @@ impl World {
                 self.log.create(name, 2);
             }
         }
+        for at in 0..self.nodes.len() {
+            let open = variants::OPEN[self.chance.below(variants::OPEN.len())];
+            self.reload(at, open);
+            self.take(at, usize::MAX);
+        }
         for client in 0..self.clients.len() {
+            self.read(client, usize::MAX);
             if self.clients[client].readers.iter().any(|reader| reader.refused) {
                 self.disconnect(client);
             }
