@@ -115,6 +115,16 @@ impl Process {
         1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB")
     }
 
+    /// Sends SIGHUP: reads its configuration again.
+    ///
+    /// # Panics
+    ///
+    /// If the process is gone.
+    pub fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.pid.to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the process runs");
+    }
+
     /// Sends SIGTERM, as a service manager does.
     pub fn ask_to_end(&mut self) {
         drop(self.shell.stdin.take());
