@@ -146,20 +146,22 @@ impl Node {
         }
         directory.set_shards(shards.clone());
         let follower = follow(config, &log, &revocations, &shards, &metrics)?;
-        let admin = admin(config, &log, &verifier, follower.as_ref());
         tokio::spawn(tell_totals(Arc::clone(&hub), shards.clone(), clock));
         tokio::spawn(tell_availability(log.available(), shards.clone()));
         tokio::spawn(refresh_keys(Arc::clone(&verifier), clock));
-        let reloader = extras.source.map(|source| Reloader {
-            source,
-            applied: Mutex::new(config.clone()),
-            verifier: Arc::clone(&verifier),
-            accounts,
-            feed: feed_handle.clone(),
-            shards: count,
-            metrics: Arc::clone(&metrics),
-            clock,
+        let reloader = extras.source.map(|source| {
+            Arc::new(Reloader {
+                source,
+                applied: Mutex::new(config.clone()),
+                verifier: Arc::clone(&verifier),
+                accounts,
+                feed: feed_handle.clone(),
+                shards: count,
+                metrics: Arc::clone(&metrics),
+                clock,
+            })
         });
+        let admin = admin(config, &log, &verifier, follower.as_ref(), reloader.clone());
 
         let status = Status { draining: Arc::clone(&draining), log_available: log.available(), revocations };
         let server = Server {
@@ -179,7 +181,6 @@ impl Node {
             None => None,
         };
         let drain_timeout = config.server.drain_timeout;
-        let reloader = reloader.map(Arc::new);
         Ok(Self {
             server,
             reloader,
@@ -287,6 +288,7 @@ fn admin(
     log: &Arc<dyn Log>,
     verifier: &Arc<Verifier>,
     follower: Option<&FollowerHandle>,
+    reloader: Option<Arc<Reloader>>,
 ) -> Option<Admin> {
     let tokens = Arc::clone(verifier);
     let revoker = Revoker {
@@ -295,7 +297,7 @@ fn admin(
         position: follower.map(|follower| follower.position.clone()),
         token_life: Box::new(move || tokens.tokens().longest_life()),
     };
-    Some(Admin { config: Arc::clone(config.admin.as_ref()?), revoker, clock: Clock })
+    Some(Admin { config: Arc::clone(config.admin.as_ref()?), revoker, reloader, clock: Clock })
 }
 
 async fn start_admin(admin: Admin) -> anyhow::Result<ServerHandle> {

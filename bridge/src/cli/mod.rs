@@ -4,6 +4,7 @@ mod check;
 mod dev;
 mod explain;
 mod publish;
+mod reload;
 mod remote;
 mod revoke;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Tail(tail::Tail),
     /// Refuses tokens before they expire and ends their sessions, on all bridges, through one's admin API.
     Revoke(revoke::Revoke),
+    /// Lets a running bridge read its configuration again, through its admin API.
+    Reload(reload::Reload),
 }
 
 /// Which configuration.
@@ -84,6 +87,7 @@ impl Cli {
             Command::Publish(publish) => runtime()?.block_on(publish.run()),
             Command::Tail(tail) => runtime()?.block_on(tail.run()),
             Command::Revoke(revoke) => runtime()?.block_on(revoke.run()),
+            Command::Reload(reload) => runtime()?.block_on(reload.run()),
         }
     }
 }

@@ -44,8 +44,7 @@ pub struct Reloader {
 }
 
 /// What a reload came to, as it is answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It is in force.
     Applied(Report),

@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use super::server::{Limits, ServerHandle, serve};
 use crate::clock::Clock;
 use crate::config;
+use crate::reload::{Outcome, Reloader};
 use crate::revocation::{RevokeError, Revoker, TOPIC, Wanted, Written};
 
 /// Bytes of a request's body.
@@ -40,6 +41,8 @@ pub struct Admin {
     pub config: Arc<config::Admin>,
     /// Revokes and lifts.
     pub revoker: Revoker,
+    /// Reads the configuration again; `None` where it comes from no file.
+    pub reloader: Option<Arc<Reloader>>,
     /// The clock.
     pub clock: Clock,
 }
@@ -100,6 +103,7 @@ impl Admin {
 fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/v1/admin/revocations", post(revoke).delete(lift).get(list))
+        .route("/v1/admin/reload", post(reload))
         .fallback(async || problem(StatusCode::NOT_FOUND, "not_found", "the admin API has no such address"))
         .method_not_allowed_fallback(async || {
             problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not take that method")
@@ -155,6 +159,30 @@ async fn list(State(admin): State<Arc<Admin>>) -> Response {
     let known = revocations.known();
     let list: Vec<Value> = revocations.list().iter().map(|revocation| shown(revocation)).collect();
     answer(StatusCode::OK, &json!({ "revocations": list, "complete": known.is_ok(), "reason": known.err() }))
+}
+
+async fn reload(State(admin): State<Arc<Admin>>) -> Response {
+    let about = About("reload".to_owned());
+    let Some(reloader) = admin.reloader.clone() else {
+        let text = "this bridge was started without a configuration file or environment to read again";
+        return about.of(problem(StatusCode::CONFLICT, "disabled", text));
+    };
+    // Of its own, so that a caller who goes away leaves nothing half applied.
+    let outcome = tokio::spawn(async move { reloader.reload().await }).await;
+    about.of(match outcome {
+        Ok(Outcome::Applied(report)) => match serde_json::to_value(report) {
+            Ok(report) => answer(StatusCode::OK, &report),
+            Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()),
+        },
+        Ok(Outcome::Refused(problems)) => {
+            let message = format!("the configuration is not valid, and nothing was changed\n{}", problems.join("\n"));
+            let error = json!({ "code": "invalid_configuration", "message": message });
+            answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "error": error, "problems": problems }))
+        }
+        Err(_) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the reload failed; the bridge's log says how")
+        }
+    })
 }
 
 impl Revoke {
