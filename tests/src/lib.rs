@@ -8,6 +8,7 @@ pub mod account;
 pub mod bridge;
 pub mod embedded;
 pub mod foreign;
+pub mod http;
 pub mod kafka;
 pub mod process;
 pub mod proxy;

@@ -212,6 +212,7 @@ fn add_ledger(ledger: &NodeSnapshot, registry: &mut Registry) {
             ("abandoned", counts.abandoned),
             ("failed", counts.failed),
             ("unhandled", counts.unhandled),
+            ("unreported", counts.unreported),
         ] {
             deliveries.get_or_create(&ByTopicAndKind { topic: topic.clone(), kind }).inc_by(count);
         }

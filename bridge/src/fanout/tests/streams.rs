@@ -1,10 +1,12 @@
 //! Sessions that do not answer: streams of frames, and readers of one topic's events.
 
-use tidegate_gate::Principal;
+use std::sync::Arc;
+
+use tidegate_gate::{Principal, Revocation};
 use tidegate_protocol::frame::From;
 use tidegate_protocol::ledger::Counts;
 
-use super::fixture::{open, options, principal};
+use super::fixture::{NOW, open, options, principal};
 use super::shard::{Bench, subscribe};
 use crate::fanout::{Effect, Input, SessionKey};
 use crate::session::Format;
@@ -217,6 +219,22 @@ fn expiry_and_the_end_of_the_node_are_the_last_words() {
             Format::Stream => assert!(last.contains("event: close\ndata: {\"code\":3002,"), "{last}"),
             _ => assert!(last.starts_with("event: error\ndata: {\"code\":\"token_expired\","), "{last}"),
         }
+    }
+}
+
+#[test]
+fn who_is_revoked_is_told_no_more_than_that() {
+    for format in [Format::Stream, Format::Events] {
+        let mut bench = Bench::new();
+        let key = live(&mut bench, format);
+        bench.taken(key);
+        bench.round(1, "acme", 10..12, 5);
+        let target = "tenant/acme".parse().unwrap();
+        let revocation = Revocation { target, issued_before: NOW, until: None, reason: None };
+        bench.input(Input::Revoked(Arc::new(revocation)));
+        let last = bench.taken(key);
+        assert!(closed(&bench, key) && last.contains("revoked") && !last.contains("order.paid"), "{last}");
+        assert_eq!(counts(&bench), Counts { sent: 2, ..Counts::default() });
     }
 }
 
