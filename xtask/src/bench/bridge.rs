@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,7 +17,7 @@ use super::{LOADER, on_server_core};
 /// What signs the tokens of all sessions.
 pub(super) const SECRET: &str = "the bench signs its tokens with this secret";
 
-/// How long a server may take to listen.
+/// How long a server may take to be ready.
 const READY: Duration = Duration::from_secs(20);
 
 /// How tokens are signed.
@@ -46,7 +46,7 @@ impl Server {
         command.args(["serve", "--config"]).arg(&config);
         command.stdout(Stdio::null()).stderr(File::create(&log)?);
         let server = Self { process: spawn(&mut command)?, address };
-        server.await_listening().with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+        server.await_ready().with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
         Ok(server)
     }
 
@@ -96,13 +96,25 @@ impl Server {
         ["--address", &self.address.to_string(), "--pid", &pid, "--secret", SECRET].map(str::to_owned).to_vec()
     }
 
-    fn await_listening(&self) -> anyhow::Result<()> {
+    /// Until it takes sessions: it listens before it knows what was revoked.
+    fn await_ready(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY;
-        while TcpStream::connect(self.address).is_err() {
-            ensure!(Instant::now() < deadline, "the bridge did not listen on {}", self.address);
+        while !self.is_ready() {
+            ensure!(Instant::now() < deadline, "the bridge did not become ready on {}", self.address);
             thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        let ask = || {
+            let mut socket = TcpStream::connect(self.address)?;
+            socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            socket.read_to_string(&mut answer)?;
+            std::io::Result::Ok(answer.starts_with("HTTP/1.1 200"))
+        };
+        ask().unwrap_or(false)
     }
 }
 
