@@ -189,9 +189,9 @@ fn server_frame() -> impl Strategy<Value = ServerFrame<Parsed>> {
         ),
         (any::<u32>(), prop::option::of(millis()))
             .prop_map(|(id, expires)| ServerFrame::Refreshed(Refreshed { id, expires })),
-        (any::<u32>(), count(), text(), prop::collection::vec(object(), 0..4)).prop_map(
-            |(view, seq, cursor, entries)| {
-                ServerFrame::Batch(Batch { view, seq, cursor, entries: Parsed(entries.into()) })
+        (any::<u32>(), count(), text(), any::<bool>(), prop::collection::vec(object(), 0..4)).prop_map(
+            |(view, seq, cursor, full, entries)| {
+                ServerFrame::Batch(Batch { view, seq, cursor, full, entries: Parsed(entries.into()) })
             }
         ),
         prop::collection::vec((any::<u32>(), text()), 0..4).prop_map(|cursors| ServerFrame::Ping(Ping { cursors })),

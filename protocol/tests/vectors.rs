@@ -132,7 +132,7 @@ fn batch(case: &Json, _: &Json) {
         Entry::write(&mut written, entry["key"].as_str(), &filled, text(entry, "event"));
         out.extend_from_slice(written.as_bytes());
     }
-    BatchWriter::tail(&mut out, text(case, "cursor"));
+    BatchWriter::tail(&mut out, text(case, "cursor"), case["full"].as_bool().unwrap_or(false));
     assert_eq!(String::from_utf8(out).expect("UTF-8"), text(case, "text"));
 
     let raw = Raw::parse(text(case, "text")).expect("JSON");

@@ -212,7 +212,7 @@ impl Shard {
         let (wants, position) = (wants.clone(), behind.position.clone());
         let (view, seq) = (behind.view, behind.seq);
         behind.seq += 1;
-        let framed = pending.frame(view, seq, |reached| self.seal_batch(&wants, || position, reached));
+        let framed = pending.frame(view, seq, |reached| self.seal_batch(&wants, seq, || position, reached));
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count);
         }
@@ -222,9 +222,6 @@ impl Shard {
         self.mark(key);
         if exhausted {
             self.pause(key);
-        }
-        if seq % super::clock::FULL_CURSOR_EVERY == super::clock::FULL_CURSOR_EVERY - 1 {
-            self.tell(key, &[id]);
         }
         true
     }

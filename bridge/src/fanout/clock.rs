@@ -1,22 +1,14 @@
 //! What happens by the clock: heartbeats with full cursors, expiry, topics that nobody wants any more, drain.
 
-use std::collections::HashMap;
-
-use bytes::Bytes;
 use tidegate_log::{Offsets, TopicKey};
 use tidegate_protocol::code;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{Failed, Ping, Reconnect, ServerFrame};
-use tidegate_protocol::json::Raw;
 use tidegate_protocol::timestamp::Millis;
 
 use super::shard::Shard;
-use super::view::{View, ViewRef};
 use super::{Effect, Moment, Options, SessionKey};
 use crate::session::{Format, Session, SubscriptionState};
-
-/// After so many batches of a view its members are told a full cursor, so that no client has to keep more deltas.
-pub const FULL_CURSOR_EVERY: u64 = 64;
 
 /// How long a topic is still read after its last subscription ended, so that a reload finds its window.
 const LINGER: Millis = 60_000;
@@ -105,24 +97,6 @@ impl Shard {
         let cursors = self.cursors(key, subscriptions, true);
         if !cursors.is_empty() {
             self.say(key, &ServerFrame::Ping(Ping { cursors }));
-        }
-    }
-
-    /// Tells every member of a view a full cursor: all stand at the same place, so it is sealed once.
-    pub(super) fn tell_members(&mut self, view: ViewRef) {
-        let Some(View { key: of, members, .. }) = self.views.get(view) else { return };
-        if of.format.full_cursors() {
-            return;
-        }
-        let (topic, access, format, members) = (of.topic, of.access.clone(), of.format, members.clone());
-        let position = Self::live_position(&self.views, &self.topics, view);
-        let cursor = self.seal(topic, access.scope(), true, &position);
-        let mut framed: HashMap<u32, Option<Bytes>> = HashMap::new();
-        for (key, id) in members {
-            let ping = || ServerFrame::<Raw<'_>>::Ping(Ping { cursors: vec![(id, cursor.clone())] });
-            if let Some(bytes) = framed.entry(id).or_insert_with(|| format.control(&ping())) {
-                self.put(key, bytes.clone());
-            }
         }
     }
 

@@ -90,7 +90,7 @@ impl Shard {
         view.seq += 1;
         let members = std::mem::take(&mut view.members);
         let position = || Self::live_position(&self.views, &self.topics, view_ref);
-        let framed = pending.frame(id, seq, |reached| self.seal_batch(&key, position, reached));
+        let framed = pending.frame(id, seq, |reached| self.seal_batch(&key, seq, position, reached));
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count) * members.len() as u64;
         }
@@ -111,9 +111,6 @@ impl Shard {
         view.round_reached.extend(&framed.reached);
         for (key, _) in exhausted {
             self.pause(key);
-        }
-        if seq % super::clock::FULL_CURSOR_EVERY == super::clock::FULL_CURSOR_EVERY - 1 {
-            self.tell_members(view_ref);
         }
     }
 

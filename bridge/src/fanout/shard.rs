@@ -17,7 +17,7 @@ use super::index::Topics;
 use super::publishing::Publisher;
 use super::requests::Requests;
 use super::undecided::UndecidedList;
-use super::view::{View, ViewKey, ViewRef};
+use super::view::{FULL_CURSOR_EVERY, Sealed, View, ViewKey, ViewRef};
 use super::window::Window;
 use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
 use crate::cursor::Sealer;
@@ -388,16 +388,23 @@ impl Shard {
 
     /// Seals the cursor of a batch: of what it reached, or, for readers that keep no more than one, of the `position`
     /// which that makes.
-    pub(super) fn seal_batch(&self, of: &ViewKey, position: impl FnOnce() -> Offsets, reached: &Offsets) -> String {
-        if !of.format.full_cursors() {
-            return self.seal(of.topic, of.access.scope(), false, reached);
+    pub(super) fn seal_batch(
+        &self,
+        of: &ViewKey,
+        seq: u64,
+        position: impl FnOnce() -> Offsets,
+        reached: &Offsets,
+    ) -> Sealed {
+        let full = of.format.full_cursors() || seq % FULL_CURSOR_EVERY == FULL_CURSOR_EVERY - 1;
+        if !full {
+            return Sealed { cursor: self.seal(of.topic, of.access.scope(), false, reached), full };
         }
         let mut position = position();
         for (&partition, &next) in reached {
             let at = position.entry(partition).or_insert(next);
             *at = (*at).max(next);
         }
-        self.seal(of.topic, of.access.scope(), true, &position)
+        Sealed { cursor: self.seal(of.topic, of.access.scope(), true, &position), full }
     }
 
     /// Seals a position in a topic for the readers of one scope.

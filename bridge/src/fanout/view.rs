@@ -126,6 +126,19 @@ pub struct Pending {
     reached: Offsets,
 }
 
+/// Of so many batches of a view one carries a full cursor, so that no client has to keep more deltas. (Tests see to it
+/// that it happens often.)
+pub const FULL_CURSOR_EVERY: u64 = if cfg!(test) { 4 } else { 64 };
+
+/// The cursor of a batch.
+#[derive(Debug)]
+pub struct Sealed {
+    /// As it goes over the wire.
+    pub cursor: String,
+    /// Whether it says where the view stands in every partition, and not only in those of the batch.
+    pub full: bool,
+}
+
 /// A batch that is framed.
 #[derive(Debug)]
 pub struct Framed {
@@ -174,16 +187,16 @@ impl Pending {
     }
 
     /// Closes the batch. `seal` makes the cursor that goes with it, of what it reached.
-    pub fn frame(&mut self, view: u32, seq: u64, seal: impl FnOnce(&Offsets) -> String) -> Framed {
+    pub fn frame(&mut self, view: u32, seq: u64, seal: impl FnOnce(&Offsets) -> Sealed) -> Framed {
         let reached = std::mem::take(&mut self.reached);
-        let cursor = seal(&reached);
+        let Sealed { cursor, full } = seal(&reached);
         let length = self.entries.len() + AROUND;
         let bytes = match self.format {
             Format::WebSocket => {
                 let mut frame = websocket_frame::begin(length);
                 BatchWriter::head(&mut frame, view, seq);
                 frame.extend_from_slice(&self.entries);
-                BatchWriter::tail(&mut frame, &cursor);
+                BatchWriter::tail(&mut frame, &cursor, full);
                 websocket_frame::finish(frame)
             }
             Format::Stream => {
@@ -191,7 +204,7 @@ impl Pending {
                 message.extend_from_slice(b"data: ");
                 BatchWriter::head(&mut message, view, seq);
                 event_stream::lines(&mut message, &self.entries);
-                BatchWriter::tail(&mut message, &cursor);
+                BatchWriter::tail(&mut message, &cursor, full);
                 message.extend_from_slice(b"\n\n");
                 message.into()
             }

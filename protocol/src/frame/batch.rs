@@ -57,10 +57,10 @@ impl BatchWriter {
         out.extend_from_slice(text.as_bytes());
     }
 
-    /// Everything after the entries. `cursor` is base64url, which needs no escapes.
-    pub fn tail(out: &mut Vec<u8>, cursor: &str) {
+    /// Everything after the entries. `cursor` is base64url, which needs no escapes; `full` says that it is no delta.
+    pub fn tail(out: &mut Vec<u8>, cursor: &str, full: bool) {
         out.extend_from_slice(br#"],"cursor":""#);
         out.extend_from_slice(cursor.as_bytes());
-        out.extend_from_slice(br#""}}"#);
+        out.extend_from_slice(if full { br#"","full":true}}"# } else { br#""}}"# });
     }
 }

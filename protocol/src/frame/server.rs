@@ -179,8 +179,10 @@ pub struct Batch<V> {
     pub view: u32,
     /// Its number in the view.
     pub seq: u64,
-    /// Delta cursor after it.
+    /// Cursor after it: a delta, unless it is full.
     pub cursor: String,
+    /// Whether the cursor is a full one, which replaces all that came before it.
+    pub full: bool,
     /// The entries: an array.
     pub entries: V,
 }
@@ -286,6 +288,7 @@ impl<V: Value> ServerFrame<V> {
                 view: fields.integer("view")?,
                 seq: fields.integer("seq")?,
                 cursor: fields.text("cursor")?,
+                full: fields.flag("full")?,
                 entries: fields.require("entries")?,
             }),
             "welcome" => Self::Welcome(read_welcome(&fields)?),
@@ -381,6 +384,9 @@ impl<V: Value> ServerFrame<V> {
                 body.integer("seq", batch.seq);
                 body.raw("entries", &batch.entries.json());
                 body.text("cursor", &batch.cursor);
+                if batch.full {
+                    body.flag("full", true);
+                }
             }),
             Self::Ping(ping) => frame.object("ping", |body| {
                 if !ping.cursors.is_empty() {

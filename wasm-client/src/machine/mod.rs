@@ -311,7 +311,7 @@ impl Machine {
     }
 
     fn batch<V>(&mut self, now: u64, batch: Batch<V>, bytes: usize) -> Option<Dispatch<V>> {
-        match self.subscriptions.batch(batch.view, batch.seq, batch.cursor) {
+        match self.subscriptions.batch(batch.view, batch.seq, batch.cursor, batch.full) {
             Ok((topic, members)) => {
                 let arrival = Arrival { session: self.sessions, view: batch.view, seq: batch.seq, bytes: bytes as u64 };
                 Some(Dispatch { arrival, topic, members, entries: batch.entries })

@@ -166,6 +166,7 @@ impl Subscriptions {
         view: u32,
         seq: u64,
         cursor: String,
+        full: bool,
     ) -> Result<(Arc<str>, Arc<[Member]>), &'static str> {
         for subscription in &mut self.list {
             let (Stage::On { at, .. } | Stage::Leaving { at, .. }) = &mut subscription.stage else { continue };
@@ -176,7 +177,11 @@ impl Subscriptions {
                 return Err("a batch is missing");
             }
             at.seq += 1;
-            subscription.cursor.advance(cursor);
+            if full {
+                subscription.cursor.replace(cursor);
+            } else {
+                subscription.cursor.advance(cursor);
+            }
             return Ok((Arc::clone(&subscription.topic), Arc::clone(&subscription.members)));
         }
         Err("a batch of a view that nothing subscribes to")

@@ -106,7 +106,7 @@ impl Peer {
         let mut frame = Vec::new();
         BatchWriter::head(&mut frame, view, seq);
         frame.extend_from_slice(entries.as_bytes());
-        BatchWriter::tail(&mut frame, &format!("d{seq}"));
+        BatchWriter::tail(&mut frame, &format!("d{seq}"), false);
         self.0.send(Message::text(String::from_utf8(frame).unwrap())).await.unwrap();
     }
 }

@@ -191,6 +191,9 @@ impl Client {
                 let reader = &mut self.readers[at.unwrap_or_else(|| panic!("a batch of view {}", batch.view))];
                 assert_eq!(batch.seq, reader.seq, "view {}", batch.view);
                 reader.seq += 1;
+                if batch.full {
+                    reader.cursors.clear();
+                }
                 reader.cursors.push(batch.cursor.clone());
                 assert!(reader.cursors.len() <= 129, "{} cursors", reader.cursors.len());
                 for number in numbers(&batch.entries) {

@@ -142,7 +142,9 @@ impl Bench {
     }
 
     fn batch(&mut self, view: u32, seq: u64, cursor: &str, bytes: usize) -> Option<Dispatch<()>> {
-        let frame = ServerFrame::Batch(Batch { view, seq, cursor: cursor.to_owned(), entries: () });
+        // Full ones are called so.
+        let (cursor, full) = (cursor.to_owned(), cursor.starts_with("full"));
+        let frame = ServerFrame::Batch(Batch { view, seq, cursor, full, entries: () });
         self.with(|machine, now| machine.receive(now, frame, bytes))
     }
 

@@ -136,6 +136,18 @@ fn resumes_with_the_newest_full_cursor_and_the_deltas_since() {
 }
 
 #[test]
+fn a_full_cursor_of_a_batch_replaces_what_came_before() {
+    let mut bench = Bench::open();
+    bench.want("orders", &[]);
+    bench.accept(1, 0, "full");
+    for (seq, token) in (0..).zip(["d0", "full1", "d2"]) {
+        bench.batch(1, seq, token, 10).unwrap();
+    }
+    bench.reconnect();
+    assert_eq!(bench.accept(7, 3, "full").from, cursor(&["full1", "d2"]));
+}
+
+#[test]
 fn a_gap_in_a_view_reconnects_and_dispatches_nothing() {
     for (view, seq) in [(1, 1), (2, 0)] {
         let mut bench = Bench::open();
