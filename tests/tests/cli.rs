@@ -35,7 +35,7 @@ fn path(path: &Path) -> &str {
 fn version_and_help() {
     assert_eq!(success(&mut tidegate(&["--version"])), format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
     let help = success(&mut tidegate(&["--help"]));
-    for command in ["serve", "dev", "check", "token", "publish", "tail", "revoke"] {
+    for command in ["serve", "dev", "check", "token", "topics", "publish", "tail", "revoke"] {
         assert!(help.contains(command), "{help}");
         assert!(success(&mut tidegate(&[command, "--help"])).contains("Usage:"));
     }

@@ -10,6 +10,7 @@ mod revoke;
 mod serve;
 mod tail;
 mod token;
+mod topics;
 
 use std::path::PathBuf;
 
@@ -38,6 +39,8 @@ enum Command {
     Explain(explain::Explain),
     /// Makes a token.
     Token(token::Token),
+    /// Says what the configured topics come to on the log, and makes those that are missing.
+    Topics(topics::Topics),
     /// Publishes events through a running bridge.
     Publish(publish::Publish),
     /// Prints a topic's events, through a running bridge.
@@ -84,6 +87,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Explain(explain) => runtime()?.block_on(explain.run()),
             Command::Token(token) => token.run(),
+            Command::Topics(topics) => topics.run(),
             Command::Publish(publish) => runtime()?.block_on(publish.run()),
             Command::Tail(tail) => runtime()?.block_on(tail.run()),
             Command::Revoke(revoke) => runtime()?.block_on(revoke.run()),
