@@ -179,7 +179,10 @@ fn create(log: &dyn Log, missing: &[NewTopic]) -> anyhow::Result<()> {
         }
     }
     if failed > 0 {
-        bail!("{failed} of {} topics could not be made; what was made stays, and running this again goes on", missing.len());
+        bail!(
+            "{failed} of {} topics could not be made; what was made stays, and running this again goes on",
+            missing.len()
+        );
     }
     Ok(())
 }

@@ -29,7 +29,8 @@ fn config() -> Config {
 }
 
 fn cluster(brokers: i32, topics: &[(&str, u32, u32)]) -> Cluster {
-    let topics = topics.iter().map(|&(name, partitions, replicas)| (name.to_owned(), TopicSummary { partitions, replicas }));
+    let topics =
+        topics.iter().map(|&(name, partitions, replicas)| (name.to_owned(), TopicSummary { partitions, replicas }));
     Cluster { brokers: (1..=brokers).collect(), topics: topics.collect(), ..Cluster::default() }
 }
 
@@ -59,7 +60,8 @@ fn sums_count_what_is_there_as_it_is_and_what_is_missing_as_it_will_be() {
 
 #[test]
 fn tenants_are_found_by_any_of_their_topics() {
-    let there = [("acme.orders", 1, 3), ("eu.globex.audit", 1, 3), ("__consumer_offsets", 50, 3), ("eu.a.b.audit", 1, 3)];
+    let there =
+        [("acme.orders", 1, 3), ("eu.globex.audit", 1, 3), ("__consumer_offsets", 50, 3), ("eu.a.b.audit", 1, 3)];
     let plan = plan(&cluster(3, &there), Tenants::Found, &Sizes::default());
     assert_eq!(plan.tenant_names, ["acme", "globex"]);
     let missing: BTreeSet<String> = plan.missing().into_iter().map(|topic| topic.name).collect();
@@ -112,7 +114,8 @@ fn sizes_are_said_for_all_or_for_one() {
 #[test]
 fn access_is_what_is_needed_and_no_more() {
     let config = config();
-    let settings = [("bootstrap.servers".to_owned(), "a:9092".to_owned()), ("sasl.username".to_owned(), "gate".to_owned())];
+    let settings =
+        [("bootstrap.servers".to_owned(), "a:9092".to_owned()), ("sasl.username".to_owned(), "gate".to_owned())];
     let kafka = KafkaSettings { settings: settings.into() };
     let plan = plan(&cluster(3, &[]), named(&["acme", "globex"]), &Sizes::default());
     let principal = acl::usual_principal(&kafka);
@@ -122,7 +125,9 @@ fn access_is_what_is_needed_and_no_more() {
         lines.iter().find(fits).unwrap_or_else(|| panic!("{word}: {lines:#?}")).as_str()
     };
     assert!(of("--topic acme.orders --topic globex.orders").contains("--operation Write"));
-    assert!(of("--topic eu. --resource-pattern-type prefixed").contains("--operation Read --operation Describe --topic"));
+    assert!(
+        of("--topic eu. --resource-pattern-type prefixed").contains("--operation Read --operation Describe --topic")
+    );
     assert!(!of("--topic eu. ").contains("Write") && !of("--topic news").contains("Write"));
     assert!(of("--topic shop.carts").contains("--operation Write"));
     assert!(of("--topic _tidegate. --resource-pattern-type prefixed").contains("--operation Write"));
@@ -135,11 +140,15 @@ fn tables_are_told_to_people_and_the_same_to_programs() {
     let plan = plan(&cluster(3, &[("acme.orders", 1, 3)]), named(&["acme"]), &Sizes::default());
     let text = show::tables(&plan, &["# why".to_owned(), "kafka-acls.sh …".to_owned()]);
     let line = |word: &str| text.lines().find(|line| line.starts_with(word)).unwrap_or_else(|| panic!("{text}"));
-    assert_eq!(line("orders").split_whitespace().collect::<Vec<_>>(), ["orders", "{tenant}.orders", "1", "0", "1", "3"]);
+    assert_eq!(
+        line("orders").split_whitespace().collect::<Vec<_>>(),
+        ["orders", "{tenant}.orders", "1", "0", "1", "3"]
+    );
     assert_eq!(line("together").split_whitespace().collect::<Vec<_>>(), ["together", "5", "4", "5", "15"]);
     assert!(text.contains("5 topics, 5 partitions, 15 with their replicas: 5 a broker"), "{text}");
     assert!(text.contains("eu.acme.audit: 1 partition, 3 replicas") && text.contains("# why"));
-    let json: serde_json::Value = serde_json::from_str(&show::json(&plan, &["# why".to_owned(), "x".to_owned()]).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&show::json(&plan, &["# why".to_owned(), "x".to_owned()]).unwrap()).unwrap();
     assert_eq!((&json["total"]["replicas"], &json["acls"]), (&15.into(), &serde_json::json!(["x"])));
     assert_eq!(json["topics"][0]["topic"], "audit");
 }
