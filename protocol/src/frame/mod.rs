@@ -47,7 +47,7 @@ impl BadFrame {
     /// JSON pointer to what is wrong, where there is one.
     pub fn pointer(&self) -> Option<&str> {
         match self {
-            Self::Field(bad) => Some(&bad.pointer),
+            Self::Field(bad) => Some(bad.pointer()),
             _ => None,
         }
     }

@@ -155,14 +155,13 @@ fn list<const N: usize>(out: &mut String, numbers: [u64; N]) {
 }
 
 fn numbers<const N: usize>(value: &impl Value, pointer: &str, what: &'static str) -> Result<[u64; N], BadField> {
-    let bad = || BadField { pointer: pointer.to_owned(), what: what.into() };
+    let bad = || BadField::new(pointer.to_owned(), what);
     let items = value.items().ok_or_else(bad)?;
     let numbers: Option<Vec<u64>> = items.iter().map(integer).collect();
     numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(bad)
 }
 
 fn position(seq: u64, ordinal: u64, pointer: &str) -> Result<Position, BadField> {
-    let ordinal = u32::try_from(ordinal)
-        .map_err(|_| BadField { pointer: pointer.to_owned(), what: "an ordinal is below 2^32".into() })?;
+    let ordinal = u32::try_from(ordinal).map_err(|_| BadField::new(pointer.to_owned(), "an ordinal is below 2^32"))?;
     Ok(Position { seq, ordinal })
 }

@@ -334,7 +334,11 @@ impl<V: Value> ServerFrame<V> {
                 pointer: fields.optional_text("pointer")?,
                 retry_after_ms: fields.optional_integer("retry_after_ms")?,
             }),
-            "ledger" => Self::Ledger(LedgerReport::read(&fields)?),
+            "ledger" if V::READS_TOTALS => Self::Ledger(LedgerReport::read(&fields)?),
+            "ledger" => {
+                let subscription = fields.integer("subscription")?;
+                Self::Ledger(LedgerReport { subscription, ..LedgerReport::default() })
+            }
             _ => return unknown(&name),
         }))
     }

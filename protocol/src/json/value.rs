@@ -5,6 +5,9 @@ use std::borrow::Cow;
 
 /// A JSON value that can be looked into.
 pub trait Value: Sized {
+    /// Whether the totals in a `ledger` frame are read: not by who hands the decoded frame on as it is.
+    const READS_TOTALS: bool = true;
+
     /// The member of that name, if this is an object that has one. `null` counts as absent.
     fn member(&self, name: &str) -> Option<Self>;
     /// The names of an object's members; empty for what is no object.
@@ -23,12 +26,20 @@ pub trait Value: Sized {
 
 /// A member that is missing or of the wrong kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{pointer}: {what}")]
-pub struct BadField {
+#[error("{}: {}", .0.0, .0.1)]
+// Boxed: it is passed on after every member that is read, which is much of a decoder's code.
+pub struct BadField(Box<(String, Cow<'static, str>)>);
+
+impl BadField {
+    /// The member at `pointer` is not what it must be.
+    pub fn new(pointer: String, what: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new((pointer, what.into())))
+    }
+
     /// JSON pointer to the member, from the frame's root.
-    pub pointer: String,
-    /// What it must be.
-    pub what: Cow<'static, str>,
+    pub fn pointer(&self) -> &str {
+        &self.0.0
+    }
 }
 
 /// Reads the members of one object and names what is wrong by JSON pointer.
@@ -45,7 +56,7 @@ impl<'v, V: Value> Fields<'v, V> {
 
     /// An error about the member `name`.
     pub fn bad(&self, name: &str, what: impl Into<Cow<'static, str>>) -> BadField {
-        BadField { pointer: format!("{}/{name}", self.pointer), what: what.into() }
+        BadField::new(format!("{}/{name}", self.pointer), what)
     }
 
     /// The member as it is.
@@ -95,7 +106,7 @@ impl<'v, V: Value> Fields<'v, V> {
     /// A list of strings, empty when absent.
     pub fn texts(&self, name: &str) -> Result<Vec<String>, BadField> {
         self.list(name, |item, pointer| {
-            item.text().ok_or_else(|| BadField { pointer: pointer.to_owned(), what: "must be a string".into() })
+            item.text().ok_or_else(|| BadField::new(pointer.to_owned(), "must be a string"))
         })
     }
 }

@@ -3,8 +3,6 @@
 //! What was sent and not answered when the socket broke is `outcome_unknown` and not sent again: it may be on
 //! the log. What was never sent waits for a session, a while and within bounds.
 
-use std::collections::VecDeque;
-
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{ClientFrame, Limits, Publish, Published};
 
@@ -20,9 +18,10 @@ const QUEUED_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    queued: VecDeque<(Publish, u64)>,
+    // Few, and mostly taken from the front: a queue would be more of a page's download.
+    queued: Vec<(Publish, u64)>,
     queued_bytes: usize,
-    sent: VecDeque<(u32, u64)>,
+    sent: Vec<(u32, u64)>,
     limits: Option<Limits>,
 }
 
@@ -36,7 +35,7 @@ impl Calls {
             return refuse(cx.effects, publish.id, not_connected());
         }
         self.queued_bytes += publish.event.len();
-        self.queued.push_back((publish, cx.now));
+        self.queued.push((publish, cx.now));
     }
 
     /// A session is open.
@@ -51,14 +50,14 @@ impl Calls {
     /// The session is over.
     pub(super) fn lost(&mut self, effects: &mut Effects) {
         self.limits = None;
-        for (id, _) in self.sent.drain(..) {
+        for (id, _) in std::mem::take(&mut self.sent) {
             refuse(effects, id, outcome_unknown());
         }
     }
 
     /// There will be no session any more.
     pub(super) fn close(&mut self, effects: &mut Effects) {
-        for (publish, _) in self.queued.drain(..) {
+        for (publish, _) in std::mem::take(&mut self.queued) {
             refuse(effects, publish.id, not_connected());
         }
     }
@@ -85,18 +84,20 @@ impl Calls {
     }
 
     pub(super) fn tick(&mut self, now: u64, effects: &mut Effects) {
-        while let Some((publish, _)) = self.queued.pop_front_if(|(_, since)| now >= *since + QUEUE_MS) {
+        while self.queued.first().is_some_and(|(_, since)| now >= since + QUEUE_MS) {
+            let (publish, _) = self.queued.remove(0);
             self.queued_bytes -= publish.event.len();
             refuse(effects, publish.id, not_connected());
         }
-        while let Some((id, _)) = self.sent.pop_front_if(|(_, since)| now >= *since + ANSWER_MS) {
+        while self.sent.first().is_some_and(|(_, since)| now >= since + ANSWER_MS) {
+            let (id, _) = self.sent.remove(0);
             refuse(effects, id, outcome_unknown());
         }
     }
 
     pub(super) fn deadline(&self) -> Option<u64> {
-        let queued = self.queued.front().map(|(_, since)| since + QUEUE_MS);
-        let sent = self.sent.front().map(|(_, since)| since + ANSWER_MS);
+        let queued = self.queued.first().map(|(_, since)| since + QUEUE_MS);
+        let sent = self.sent.first().map(|(_, since)| since + ANSWER_MS);
         queued.into_iter().chain(sent).min()
     }
 
@@ -112,13 +113,13 @@ impl Calls {
             let problem = Problem::known(ErrorCode::EventTooLarge, "the event is larger than the bridge accepts");
             return refuse(cx.effects, id, problem);
         }
-        self.sent.push_back((id, cx.now));
+        self.sent.push((id, cx.now));
         cx.effects.push_back(Effect::Send(frame));
     }
 
     fn take(&mut self, id: u32) -> bool {
         let found = self.sent.iter().position(|&(sent, _)| sent == id);
-        found.is_some_and(|at| self.sent.remove(at).is_some())
+        found.map(|at| self.sent.remove(at)).is_some()
     }
 }
 

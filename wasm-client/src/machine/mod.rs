@@ -126,14 +126,15 @@ impl Machine {
 
     /// The frames that the body of the request for a stream holds, one a line.
     pub fn stream_request(&mut self, now: u64) -> String {
+        // Frames go into the body instead.
+        let effects = std::mem::take(&mut self.effects);
         let cx = context!(self, now);
         let mut body = self.connection.stream_hello(cx).encode();
         // What an earlier stream was asked for, this one is asked for.
         self.subscriptions.lost();
-        let told = cx.effects.len();
         self.subscriptions.ask(cx);
-        for effect in self.effects.drain(told..) {
-            if let Effect::Send(frame) = effect {
+        for frame in std::mem::replace(&mut self.effects, effects) {
+            if let Effect::Send(frame) = frame {
                 body.push('\n');
                 body.push_str(&frame);
             }

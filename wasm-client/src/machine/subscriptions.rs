@@ -5,7 +5,6 @@
 //! since. The bridge sends a full one with a `ping` after at most 64 batches of a subscription, so there are few deltas;
 //! if it did not, the oldest would go beyond [`MAX_DELTAS`], which costs repeated events and never a lost one.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tidegate_protocol::code::ErrorCode;
@@ -48,7 +47,7 @@ struct Subscription {
 #[derive(Debug, Default)]
 struct Cursor {
     full: Option<String>,
-    deltas: VecDeque<String>,
+    deltas: Vec<String>,
     /// The topic was made anew and no full cursor of it has come yet.
     outdated: bool,
 }
@@ -370,9 +369,9 @@ impl Cursor {
             return;
         }
         if self.deltas.len() == MAX_DELTAS {
-            self.deltas.pop_front();
+            self.deltas.remove(0);
         }
-        self.deltas.push_back(delta);
+        self.deltas.push(delta);
     }
 
     /// Deltas of the new topic do not continue the old one's cursor. That one alone is told `log_changed` again.
