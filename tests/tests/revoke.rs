@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use tidegate_tests::proxy::Proxy;
 use tidegate_tests::raw::{Said, Session};
 use tidegate_tests::stage::Stage;
 use tidegate_tests::{LONG, notice, until};
+use tokio::time::{Instant, timeout};
 
 const KEY: &str = "bm90IGEgc2VjcmV0LCBidXQgMzIgYnl0ZXMgb2YgaXQ=";
 
@@ -55,6 +58,24 @@ fn call(admin: SocketAddr, method: &str, path: &str, headers: &str, body: &str) 
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     (status, head.to_ascii_lowercase(), serde_json::from_str(body).unwrap_or_default())
+}
+
+/// An event stream of `orders` that has begun.
+fn listening(at: SocketAddr, token: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(at).expect("a connection");
+    stream.set_read_timeout(Some(LONG)).expect("a time");
+    let head = format!(
+        "GET /v1/topics/orders/events HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("it is sent");
+    let mut begun = Vec::new();
+    while !begun.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        begun.push(byte[0]);
+    }
+    assert!(begun.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&begun));
+    stream
 }
 
 /// Opens a session that is subscribed to `orders`; and its id.
@@ -180,6 +201,18 @@ async fn tenants_tokens_and_sessions_are_revoked_too() {
     let (mut renewed, _) = subscribed(at, &token).await;
     renewed.say(&json!({"refresh": {"id": 9, "token": named}})).await;
     assert_eq!(renewed.end().await, ended());
+    // Over HTTP it is the same.
+    let reader = stage.token_with("initech", "reader", &json!({"jti": "t/3"}));
+    let mut stream = listening(at, &reader);
+    done(admin, &["--tenant", "initech", "--token-id", "t/3", "--reason", "lost"]);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).expect("it ends");
+    assert!(rest.contains("\"revoked\""), "{rest}");
+    let bearer = format!("Authorization: Bearer {reader}\r\n");
+    for (method, body) in [("GET", ""), ("POST", r#"{"type":"order.created"}"#)] {
+        let (status, _, answer) = call(at, method, "/v1/topics/orders/events", &bearer, body);
+        assert_eq!((status, answer["error"]["code"].as_str()), (401, Some("revoked")), "{method}");
+    }
     // Everybody of the tenant.
     let (mut other, _) = subscribed(at, &stage.token("umbrella", "ada", "member")).await;
     done(admin, &["--tenant", "initech"]);
@@ -300,11 +333,12 @@ async fn the_admin_api_is_for_those_with_a_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes more than a minute"]
 async fn a_node_that_lost_its_log_for_a_minute_takes_no_sessions() {
-    let stage = Stage::on(std::sync::Arc::new(tidegate_tests::kafka::Kafka::start()));
+    let stage = Stage::on(Arc::new(tidegate_tests::kafka::Kafka::start()));
     stage.create(&stage.orders("acme"), 1).await;
     let bridge = stage.bridge(&ADMIN);
     let token = stage.token("acme", "ada", "member");
-    let (mut open, _) = subscribed(bridge.address, &token).await;
+    let (open, _) = subscribed(bridge.address, &token).await;
+    let open = tokio::spawn(hear(open));
     stage.kafka.freeze(true);
     tokio::time::sleep(Duration::from_secs(40)).await;
     assert_eq!(refused(bridge.address, &token).await, None, "for a while it is trusted");
@@ -315,8 +349,95 @@ async fn a_node_that_lost_its_log_for_a_minute_takes_no_sessions() {
     let producer = stage.producer(&[]);
     producer.event(&stage.orders("acme"), "k", &notice("acme", 1));
     producer.flush();
-    goes_on(&mut open).await;
+    until("it is sent", async || bridge.metric(r#"tidegate_deliveries_total{topic="orders",kind="sent"}"#) == 1).await;
+    done(admin_of(&bridge), &["--tenant", "acme"]);
+    // It was open all the time.
+    let (batches, _, close) = open.await.expect("it is heard");
+    assert_eq!((batches, close), (1, code::REVOKED.code));
+}
+
+/// From the call to the last that a revoked session hears, over many and under load.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: `cargo test -p tidegate-tests --test revoke -- --ignored --nocapture at_once`"]
+async fn a_revoked_session_hears_nothing_more_at_once() {
+    const SESSIONS: usize = 1_000;
+    const TENANTS: usize = 500;
+    const EVENTS_PER_S: u64 = 5_000;
+    let stage = Stage::new();
+    stage.create(&stage.carts(), 4).await;
+    let bridge = stage.bridge(&ADMIN);
+    let mut ends = Vec::new();
+    for n in 0..SESSIONS {
+        let token = stage.token(&format!("tenant-{}", n % TENANTS), &format!("subject-{n}"), "member");
+        let mut session = Session::open(bridge.address, &token).await;
+        session.say(&json!({"subscribe": {"id": 1, "topic": "carts"}})).await;
+        session.answer("subscribed").await;
+        ends.push(tokio::spawn(hear(session)));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = {
+        let (topic, producer, stop) = (stage.carts(), stage.producer(&[]), Arc::clone(&stop));
+        let write = move || {
+            let began = std::time::Instant::now();
+            let mut written = 0;
+            while !stop.load(Ordering::Relaxed) {
+                while written < began.elapsed().as_millis() as u64 * EVENTS_PER_S / 1000 {
+                    let tenant = format!("tenant-{}", written as usize % TENANTS);
+                    producer.event(&topic, &format!("{tenant}/cart"), &notice(&tenant, written));
+                    written += 1;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            producer.flush();
+            written as f64 / began.elapsed().as_secs_f64()
+        };
+        std::thread::Builder::new().name("load".into()).spawn(write).expect("a thread starts")
+    };
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let admin = admin_of(&bridge);
-    done(admin, &["--tenant", "acme"]);
-    assert_eq!(open.end().await, ended());
+    let (mut took, mut answered, mut heard) = (Vec::new(), Vec::new(), 0);
+    for (n, end) in ends.into_iter().enumerate() {
+        let body =
+            json!({"kind": "subject", "tenant": format!("tenant-{}", n % TENANTS), "value": format!("subject-{n}")});
+        let bearer = format!("Authorization: Bearer {KEY}\r\n");
+        let began = Instant::now();
+        let post = move || call(admin, "POST", "/v1/admin/revocations", &bearer, &body.to_string()).0;
+        let status = tokio::task::spawn_blocking(post).await.expect("a call");
+        answered.push(began.elapsed());
+        assert_eq!(status, 200);
+        let (batches, last, close) = timeout(LONG, end).await.expect("it ends").expect("it is heard");
+        assert_eq!(close, code::REVOKED.code);
+        heard += batches;
+        took.push(last.duration_since(began));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let rate = load.join().expect("all is written");
+    let of = |times: &mut Vec<Duration>| {
+        times.sort();
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        (at(0.5), at(0.99), at(1.0))
+    };
+    let last = of(&mut took);
+    println!("{SESSIONS} revocations under {rate:.0} ev/s, {heard} batches heard before");
+    println!("last byte after the call: p50 {:?}, p99 {:?}, max {:?}", last.0, last.1, last.2);
+    let answer = of(&mut answered);
+    println!("answer of the call:       p50 {:?}, p99 {:?}, max {:?}", answer.0, answer.1, answer.2);
+    assert!(rate > 0.9 * EVENTS_PER_S as f64, "only {rate} ev/s");
+    assert!(last.1 < Duration::from_millis(250), "{:?}", last.1);
+}
+
+/// Hears a session to its end: batches, when the last was said, and the close code.
+async fn hear(mut session: Session) -> (usize, Instant, u16) {
+    let mut batches = 0;
+    loop {
+        match session.next().await {
+            Said::Frame(frame) => {
+                batches += usize::from(frame.get("batch").is_some());
+                if frame.get("ping").is_some() {
+                    session.say(&json!({"pong": {}})).await;
+                }
+            }
+            Said::Close(code) => return (batches, Instant::now(), code),
+        }
+    }
 }
