@@ -227,6 +227,11 @@ impl ShardThread {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = Instant::now();
         loop {
+            // Before anything that waits may be sent to whom they speak of.
+            while let Ok(revocation) = revocations.try_recv() {
+                local.revoke(revocation);
+                local.settle();
+            }
             // Whichever has something to do has its turn, in no fixed order: a feed that always has more must not keep
             // the clock, new sockets and those who are behind from theirs.
             tokio::select! {
