@@ -211,3 +211,31 @@ fn another_claim_in_a_new_token_is_another_view() {
     bench.input(events(&[r#""ada""#, r#""bob""#]));
     assert_eq!(ids(&bench.told(clerk).texts), [10, 11]);
 }
+
+#[test]
+fn what_waits_for_the_log_is_granted_as_the_newest_token_says() {
+    let mut bench = Bench::new();
+    let clerk = bench.open_as(principal("acme", "bob", &["clerk"]));
+    bench.subscribe(clerk, "orders", From::Latest);
+    // Other events than before, but still some: no reason to refuse.
+    let renewed = Principal { roles: Arc::from([Arc::from("reader")]), ..principal("acme", "bob", &[]) };
+    bench.input(Input::Verified(clerk, 3, Ok(renewed)));
+    bench.follow("orders", 1, &[(0, 10)]);
+    assert_eq!(bench.told(clerk).kinds(), ["refreshed", "subscribed"]);
+    bench.input(events(&[r#""ada""#, r#""bob""#]));
+    assert_eq!(ids(&bench.told(clerk).texts), [10, 11]);
+}
+
+#[test]
+fn what_a_renewed_token_takes_away_before_its_answer_is_answered() {
+    let mut bench = Bench::new();
+    bench.live("acme");
+    let reader = bench.open_as(principal("acme", "bob", &["reader", "replayer"]));
+    // The log is asked where the time lies.
+    assert!(bench.subscribe(reader, "orders", From::Time(1)).texts.is_empty());
+    bench.input(Input::Verified(reader, 3, Ok(principal("acme", "bob", &[]))));
+    let told = bench.told(reader);
+    assert_eq!(told.kinds(), ["refreshed", "error"]);
+    // The session knows the subscription by its request only.
+    assert_eq!((told.error().id, told.error().subscription), (Some(1), None));
+}

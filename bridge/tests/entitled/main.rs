@@ -1,0 +1,86 @@
+//! A tenant can only ever see its own: whatever is drawn (tenants with nearly the same names, topics of every kind and
+//! format, grants with conditions, tokens, filters, honest and forged records and events, cursors of others) and
+//! whatever happens, each session gets exactly what a plain reference decision over the same log says, and what is
+//! published is exactly what the reference says is to be appended.
+//!
+//! The chain under test is the bridge's own from configuration text, token text and raw records to the frames in the
+//! outboxes. The reference (`reference`, `reading`, `judge`) is written from the specification over plain JSON values
+//! and shares nothing with it.
+//!
+//! `TIDEGATE_CASES` says how many cases; `TIDEGATE_CASE` plays the one of that number, as a failure names it.
+
+mod chance;
+mod client;
+mod condition;
+mod hear;
+mod json;
+mod judge;
+mod log;
+mod node;
+mod reading;
+mod records;
+mod reference;
+mod setting;
+mod steps;
+mod world;
+
+use chance::Chance;
+use node::Built;
+use setting::Setting;
+use world::World;
+
+/// Cases that share a setting: reading conditions is what costs most.
+const OF_A_SETTING: usize = 100;
+
+/// Names the case that failed.
+struct Named(usize);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("case {} failed; TIDEGATE_CASE={} plays it alone", self.0, self.0);
+        }
+    }
+}
+
+fn asked(name: &str) -> Option<usize> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Plays cases; returns how many events came to somebody.
+fn play(cases: impl IntoIterator<Item = usize>) -> usize {
+    let mut setting: Option<(usize, Built)> = None;
+    let mut delivered = 0;
+    for case in cases {
+        let named = Named(case);
+        let number = case / OF_A_SETTING;
+        let known = setting.take().filter(|(known, _)| *known == number);
+        let (_, built) = setting.insert(
+            known.unwrap_or_else(|| (number, Built::new(Setting::draw(&mut Chance::new(number as u64 + 1))))),
+        );
+        let mut world = World::new(built, Chance::new(case as u64 ^ 0x7D1D_E6A7_E000_0000));
+        world.loud = asked("TIDEGATE_CASE").is_some();
+        world.play();
+        delivered += world.delivered;
+        drop(named);
+    }
+    delivered
+}
+
+#[test]
+fn every_session_gets_exactly_its_own() {
+    if let Some(case) = asked("TIDEGATE_CASE") {
+        play([case]);
+        return;
+    }
+    let cases = asked("TIDEGATE_CASES").unwrap_or(500);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let of_worker =
+        |worker: usize| (0..cases).filter(move |case| case / OF_A_SETTING % workers == worker);
+    let delivered: usize = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..workers).map(|worker| scope.spawn(move || play(of_worker(worker)))).collect();
+        running.into_iter().map(|worker| worker.join().expect("no difference")).sum()
+    });
+    assert!(delivered > cases, "{delivered} events in {cases} cases prove nothing");
+    println!("{cases} cases, {delivered} events delivered");
+}
