@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use tidegate::fanout::SessionKey;
-use tidegate::session::Outbox;
+use tidegate::session::{Format, Outbox};
 use tidegate_log::Offsets;
 
 use super::json::Json;
 use super::log::Log;
-use super::node::sealer;
+use super::node::{Built, sealer};
 use super::reference::{Filter, Verdict, may_see};
-use super::setting::Setting;
 
 /// Under what an event was decided about: whose token, and when.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct State {
+    pub setting: usize,
     pub token: usize,
     pub now: i64,
 }
@@ -37,6 +37,7 @@ pub struct Reader {
     /// What may have been decided under since.
     pub states: Vec<State>,
     pub cursors: Vec<String>,
+    pub live: bool,
 }
 
 /// Cursors that somebody holds: whose they are, of which topic on the log.
@@ -61,8 +62,16 @@ pub enum From {
 #[derive(Debug)]
 pub enum Pending {
     /// The codes that it may be refused with; whether it may be let in.
-    Subscribe { reader: Box<Reader>, from: From, refusals: Vec<&'static str>, open: bool },
-    Ledger { columns: Vec<&'static str>, open: bool },
+    Subscribe {
+        reader: Box<Reader>,
+        from: From,
+        refusals: Vec<&'static str>,
+        open: bool,
+    },
+    Ledger {
+        columns: Vec<&'static str>,
+        open: bool,
+    },
     Unsubscribe(u32),
     Publish(Verdict),
     Refresh,
@@ -83,14 +92,18 @@ pub struct Client {
     /// Batches that were not reported yet: view, seq and how many events.
     pub unreported: Vec<(u64, u64, usize)>,
     /// Frames that it is about to send.
-    pub outgoing: Vec<String>,
+    pub outgoing: Vec<Say>,
+    pub format: Format,
+    pub session: String,
+    /// It has just shown a token that was revoked.
+    pub accused: bool,
     /// It reports only when it must.
     pub lazy: bool,
 }
 
 impl Reader {
     /// What came of all up to some offsets is exactly what should have.
-    pub fn settle(&mut self, setting: &Setting, log: &Log, up_to: &Offsets) {
+    pub fn settle(&mut self, builts: &[Built], log: &Log, up_to: &Offsets) {
         let Some(topic) = log.topics.get(&self.physical) else { return };
         for (number, partition) in (0..).zip(&topic.partitions) {
             let from = self.settled.get(&number).copied().unwrap_or(0);
@@ -99,6 +112,7 @@ impl Reader {
                 let got = self.got.remove(&(number, entry.raw.offset));
                 let wanted = entry.event.as_ref().filter(|event| self.filter.wants(event));
                 let verdict = |state: &State| {
+                    let setting = &builts[state.setting].setting;
                     let token = &setting.tokens[state.token];
                     wanted.is_some_and(|event| may_see(setting, token, &topic.topic, event, &entry.raw, state.now))
                 };
@@ -108,7 +122,7 @@ impl Reader {
                     continue;
                 }
                 let what = if got { "should not have got" } else { "should have got" };
-                panic!("{what} {entry:?} at {number} of {self:?}; {:?}", self.describe(setting));
+                panic!("{what} {entry:?} at {number} of {self:?}; {:?}", self.describe(builts));
             }
             let settled = self.settled.entry(number).or_insert(end);
             *settled = (*settled).max(end);
@@ -117,7 +131,8 @@ impl Reader {
     }
 
     /// Nobody in that state may see anything of the topic.
-    pub fn is_dead(&self, setting: &Setting, log: &Log, state: State) -> bool {
+    pub fn is_dead(&self, builts: &[Built], log: &Log, state: State) -> bool {
+        let setting = &builts[state.setting].setting;
         let Some(topic) = log.topics.get(&self.physical) else { return true };
         let token = &setting.tokens[state.token];
         let mut entries = topic.partitions.iter().flat_map(|partition| &partition.entries);
@@ -127,9 +142,11 @@ impl Reader {
         })
     }
 
-    pub fn describe(&self, setting: &Setting) -> String {
-        let tokens: Vec<_> = self.states.iter().map(|state| setting.tokens[state.token].claims.to_string()).collect();
-        format!("tokens {tokens:?} under\n{}", setting.configuration())
+    pub fn describe(&self, builts: &[Built]) -> String {
+        let of = |state: &State| &builts[state.setting].setting;
+        let tokens: Vec<_> = self.states.iter().map(|s| of(s).tokens[s.token].claims.to_string()).collect();
+        let now = self.states.last().map(|state| of(state).configuration()).unwrap_or_default();
+        format!("tokens {tokens:?} under\n{now}")
     }
 
     /// Where its cursors stand.
@@ -139,7 +156,7 @@ impl Reader {
 }
 
 impl Client {
-    pub fn new(number: usize, token: usize, lazy: bool) -> Self {
+    pub fn new(number: usize, token: usize, lazy: bool, format: Format) -> Self {
         Self {
             name: format!("client-{number}"),
             token,
@@ -152,6 +169,9 @@ impl Client {
             next: 0,
             unreported: Vec::new(),
             outgoing: Vec::new(),
+            format,
+            session: String::new(),
+            accused: false,
             lazy,
         }
     }
@@ -165,6 +185,10 @@ impl Client {
 
     /// Says of all that came that it is done.
     pub fn report(&mut self) {
+        if self.format != Format::WebSocket {
+            self.outgoing.push(Say::Taken(self.outbox.borrow().left()));
+            return self.unreported.clear();
+        }
         let mut views: BTreeMap<u64, Vec<(u64, usize)>> = BTreeMap::new();
         for (view, seq, count) in std::mem::take(&mut self.unreported) {
             views.entry(view).or_default().push((seq, count));
@@ -177,7 +201,7 @@ impl Client {
         };
         let views: Vec<String> = views.into_iter().map(view).collect();
         if !views.is_empty() {
-            self.outgoing.push(format!(r#"{{"report":{{"views":[{}]}}}}"#, views.join(",")));
+            self.outgoing.push(Say::Frame(format!(r#"{{"report":{{"views":[{}]}}}}"#, views.join(","))));
         }
     }
 
@@ -191,6 +215,9 @@ impl Client {
             Ok(slices.iter().map(|slice| slice.len()).sum())
         });
         taken.expect("memory takes all");
+        if self.format != Format::WebSocket {
+            return super::stream::messages(self.format, std::str::from_utf8(&bytes).expect("text"));
+        }
         let (mut messages, mut at) = (Vec::new(), 0);
         while at < bytes.len() {
             let (length, head) = match bytes[at + 1] {
@@ -212,5 +239,15 @@ impl Client {
 
 pub enum Message {
     Frame(Json),
+    /// Of a reader of one topic: an event, or a word about it.
+    Event(super::stream::Message),
     Close(u16),
+}
+
+/// What a client, or its connection, says.
+#[derive(Debug)]
+pub enum Say {
+    Frame(String),
+    /// So many bytes were taken, in all.
+    Taken(u64),
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{From, Pending, Reader};
+use tidegate::session::Format;
+
+use super::client::{From, Pending, Reader, Say};
 use super::json::Json;
 use super::reference::{self, Verdict, may_see};
 use super::world::World;
@@ -23,6 +25,10 @@ impl World<'_> {
                 assert!(matches!(reason, Some("live" | "behind" | "policy")), "{frame}");
                 let reader = self.reader(at, number(body, "subscription") as u32);
                 (reader.view, reader.seq) = (number(body, "view"), number(body, "seq"));
+                reader.live = reason != Some("behind");
+                if reason == Some("policy") {
+                    self.count("view moved by policy");
+                }
             }
             "batch" => self.batch(at, body),
             "ping" => self.ping(at, body),
@@ -37,7 +43,9 @@ impl World<'_> {
             }
             "unsubscribed" => {
                 let asked = self.clients[at].pending.remove(&(number(body, "id") as u32));
-                assert!(matches!(asked, Some(Pending::Unsubscribe(id)) if u64::from(id) == number(body, "subscription")));
+                assert!(
+                    matches!(asked, Some(Pending::Unsubscribe(id)) if u64::from(id) == number(body, "subscription"))
+                );
                 self.end_of_subscription(at, number(body, "subscription") as u32);
             }
             "ledger" => self.ledger(at, body),
@@ -46,41 +54,19 @@ impl World<'_> {
         }
     }
 
-    fn reader(&mut self, at: usize, subscription: u32) -> &mut Reader {
+    pub fn reader(&mut self, at: usize, subscription: u32) -> &mut Reader {
         let readers = &mut self.clients[at].readers;
         readers.iter_mut().find(|reader| reader.subscription == subscription).expect("a subscription")
     }
 
     fn subscribed(&mut self, at: usize, body: &Json) {
-        let id = number(body, "id") as u32;
-        let subscription = number(body, "subscription") as u32;
-        let asked = self.clients[at].pending.remove(&id);
-        let (mut reader, from) = match asked {
-            Some(Pending::Subscribe { reader, from, open: true, .. }) => (*reader, from),
-            Some(Pending::Ledger { columns, open: true }) => {
-                return self.clients[at].ledgers.push((subscription, columns));
-            }
-            other => panic!("subscribed, but {other:?}; {}", self.built.setting.configuration()),
-        };
-        (reader.subscription, reader.view, reader.seq) = (subscription, number(body, "view"), number(body, "seq"));
-        reader.cursors = vec![body.get("cursor").and_then(Json::as_text).expect("a cursor").to_owned()];
-        let begins = reader.position();
-        let (node, key) = (self.clients[at].node, self.clients[at].key.expect("a session"));
-        let expected = match from {
-            From::Latest => begins.clone(),
-            From::Earliest => begins.keys().map(|&partition| (partition, 0)).collect(),
-            From::Time => self.found.remove(&(node, key, subscription)).expect("a time that was asked for"),
-            From::Cursor(position) => position,
-        };
-        assert_eq!(begins, expected, "{reader:?} begins elsewhere");
-        reader.settled = begins;
-        self.clients[at].readers.push(reader);
+        let cursor = body.get("cursor").and_then(Json::as_text).expect("a cursor").to_owned();
+        let begins = (number(body, "subscription") as u32, number(body, "view"), number(body, "seq"));
+        self.begin(at, number(body, "id") as u32, begins, cursor);
     }
 
     fn batch(&mut self, at: usize, body: &Json) {
         let (view, seq) = (number(body, "view"), number(body, "seq"));
-        let state = self.state(at);
-        let (setting, token, node) = (&self.built.setting, self.token(at), self.clients[at].node);
         let Some(Json::List(entries)) = body.get("entries") else { panic!("{body}") };
         let client = &mut self.clients[at];
         let reader = client.readers.iter_mut().find(|reader| reader.view == view).expect("a view of its own");
@@ -88,30 +74,47 @@ impl World<'_> {
         reader.seq += 1;
         reader.cursors.push(body.get("cursor").and_then(Json::as_text).expect("a cursor").to_owned());
         for entry in entries {
-            let found = mark(entry).and_then(|mark| self.log.find(mark));
-            let (physical, partition, on_log) = found.unwrap_or_else(|| panic!("{entry} was never appended"));
-            let describe = || format!("{entry} of {on_log:?}, to {reader:?}; {}", reader.describe(setting));
-            let event = on_log.event.as_ref().unwrap_or_else(|| panic!("nobody may see {}", describe()));
-            assert_eq!(reader.physical, physical, "of another topic: {}", describe());
-            let topic = &self.log.topics[physical].topic;
-            let seen = may_see(setting, token, topic, event, &on_log.raw, state.now);
-            assert!(seen, "not for them: {}", describe());
-            assert!(reader.filter.wants(event), "not asked for: {}", describe());
-            assert!(entry.get("event").is_some_and(|sent| sent.alike(&event.event)), "not as read: {}", describe());
-            assert_eq!(entry.get("key").and_then(Json::as_text), event.key.as_deref(), "{}", describe());
-            let place = (partition, on_log.raw.offset);
-            let settled = reader.settled.get(&partition).copied().unwrap_or(0);
-            assert!(place.1 >= settled && !reader.got.contains(&place), "again: {}", describe());
-            reader.got.insert(place);
-            let tenant = if topic.is_public() { String::new() } else { token.tenant.to_owned() };
-            let row = (tenant, reader.topic.clone(), event.event_type.clone());
-            *self.sent[node].entry(row).or_default() += 1;
-            self.delivered += 1;
+            self.deliver(at, view, entry, true);
         }
+        let client = &mut self.clients[at];
         client.unreported.push((view, seq, entries.len()));
         if !client.lazy {
             client.report();
         }
+    }
+
+    /// An event came: it is one for this reader, now, and as it was read.
+    pub fn deliver(&mut self, at: usize, view: u64, entry: &Json, keyed: bool) {
+        let state = self.state(at);
+        let (setting, token, node) = (self.setting(at), self.token(at), self.clients[at].node);
+        let client = &mut self.clients[at];
+        let reader = client.readers.iter_mut().find(|reader| reader.view == view).expect("a view of its own");
+        let found = mark(entry).and_then(|mark| self.log.find(mark));
+        let (physical, partition, on_log) = found.unwrap_or_else(|| panic!("{entry} was never appended"));
+        let describe = || format!("{entry} of {on_log:?}, to {reader:?}; {}", reader.describe(self.builts));
+        let event = on_log.event.as_ref().unwrap_or_else(|| panic!("nobody may see {}", describe()));
+        assert_eq!(reader.physical, physical, "of another topic: {}", describe());
+        let topic = &self.log.topics[physical].topic;
+        let seen = may_see(setting, token, topic, event, &on_log.raw, state.now);
+        assert!(seen, "not for them: {}", describe());
+        assert!(reader.filter.wants(event), "not asked for: {}", describe());
+        assert!(entry.get("event").is_some_and(|sent| sent.alike(&event.event)), "not as read: {}", describe());
+        assert!(!keyed || entry.get("key").and_then(Json::as_text) == event.key.as_deref(), "{}", describe());
+        let place = (partition, on_log.raw.offset);
+        let settled = reader.settled.get(&partition).copied().unwrap_or(0);
+        assert!(place.1 >= settled && !reader.got.contains(&place), "again: {}", describe());
+        reader.got.insert(place);
+        let live = reader.live;
+        let tenant = if topic.is_public() { String::new() } else { token.tenant.to_owned() };
+        let row = (tenant, reader.topic.clone(), event.event_type.clone());
+        *self.sent[node].entry(row).or_default() += 1;
+        let how = match (client.format, live) {
+            (Format::WebSocket, true) => "event live",
+            (Format::WebSocket, false) => "event behind",
+            (Format::Stream, _) => "event by stream",
+            (Format::Events, _) => "event by server-sent events",
+        };
+        self.count(how);
     }
 
     fn ping(&mut self, at: usize, body: &Json) {
@@ -121,7 +124,9 @@ impl World<'_> {
                 reader.cursors = vec![cursor.get("cursor").and_then(Json::as_text).expect("a cursor").to_owned()];
             }
         }
-        self.clients[at].outgoing.push(r#"{"pong":{}}"#.to_owned());
+        if self.clients[at].format == Format::WebSocket {
+            self.clients[at].outgoing.push(Say::Frame(r#"{"pong":{}}"#.to_owned()));
+        }
     }
 
     fn refused(&mut self, at: usize, body: &Json) {
@@ -129,45 +134,64 @@ impl World<'_> {
         if let Some(subscription) = body.get("subscription") {
             assert_eq!(code, "denied");
             let Json::Int(subscription) = *subscription else { panic!("{body}") };
-            let client = &mut self.clients[at];
-            let ledgers = client.ledgers.len();
-            client.ledgers.retain(|(id, _)| i128::from(*id) != subscription);
-            if client.ledgers.len() == ledgers {
-                let state = self.state(at);
-                let reader = self.reader(at, subscription as u32).clone();
-                assert!(
-                    reader.is_dead(&self.built.setting, &self.log, state),
-                    "ended, but may go on: {}",
-                    reader.describe(&self.built.setting)
-                );
-                self.end_of_subscription(at, subscription as u32);
-            }
-            return;
+            return self.ended(at, subscription as u32);
         }
         let Some(Json::Int(id)) = body.get("id") else {
-            assert_eq!(code, "token_expired", "{body}");
+            assert!(matches!(code, "token_expired" | "revoked"), "{body}");
             return;
         };
+        self.refused_request(at, *id as u32, code);
+    }
+
+    /// A subscription was ended by its node: by other grants, which show it nothing more.
+    pub fn ended(&mut self, at: usize, subscription: u32) {
+        let client = &mut self.clients[at];
+        let ledgers = client.ledgers.len();
+        client.ledgers.retain(|(id, _)| *id != subscription);
+        if client.ledgers.len() == ledgers {
+            let state = self.state(at);
+            let reader = self.reader(at, subscription).clone();
+            let dead = reader.is_dead(self.builts, &self.log, state);
+            assert!(dead, "ended, but may go on: {}", reader.describe(self.builts));
+            self.end_of_subscription(at, subscription);
+            self.count("subscription ended by grants");
+        }
+    }
+
+    /// Something that was asked is refused.
+    pub fn refused_request(&mut self, at: usize, id: u32, code: &str) {
         let state = self.state(at);
-        let pending = self.clients[at].pending.remove(&(*id as u32));
+        let (setting, token) = (self.setting(at), self.token(at));
+        let pending = self.clients[at].pending.remove(&id);
         match pending {
             // A log that took too long.
             Some(Pending::Subscribe { .. }) if code == "log_unavailable" => {}
             Some(Pending::Subscribe { reader, from, refusals, .. }) => {
-                let (setting, token) = (&self.built.setting, self.token(at));
-                let dead = || reader.is_dead(setting, &self.log, state);
-                // A renewed token may have taken it away meanwhile.
-                let granted = |action| reference::grants(setting, token, action, &reader.topic).next().is_some();
+                let dead = || reader.is_dead(self.builts, &self.log, state);
+                // A renewed token, or other rules, may have taken it away meanwhile.
+                let there = setting.topic(&reader.topic).is_some();
+                let granted =
+                    |action| there && reference::grants(setting, token, action, &reader.topic).next().is_some();
                 let replay = matches!(from, From::Earliest | From::Time);
                 let lost = !granted("subscribe") || (replay && !granted("replay"));
                 let denied = code == "denied" && (lost || dead());
-                let why = || format!("{code}: {reader:?}; {}", reader.describe(setting));
-                assert!(refusals.contains(&code) || denied, "refused with {}", why());
+                // Or given it back.
+                let changed = code == "topic_changed" && reader.states.iter().any(|of| of.setting != state.setting);
+                let why = || format!("{code}: {reader:?}; {}", reader.describe(self.builts));
+                assert!(refusals.contains(&code) || denied || changed, "refused with {}", why());
+                self.count(match code {
+                    "denied" => "subscribe denied",
+                    "invalid_cursor" => "cursor refused",
+                    _ => "subscribe refused otherwise",
+                });
             }
             Some(Pending::Ledger { open: false, .. }) => assert_eq!(code, "denied"),
-            Some(Pending::Publish(Verdict::Refused(codes))) => assert!(codes.contains(&code), "{body}: {codes:?}"),
-            Some(Pending::Refresh) => assert!(matches!(code, "invalid_token" | "token_expired"), "{body}"),
-            other => panic!("{body}, but {other:?} by {}\n{}", self.token(at).claims, self.built.setting.configuration()),
+            Some(Pending::Publish(Verdict::Refused(codes))) => {
+                assert!(codes.contains(&code), "{code}: {codes:?}");
+                self.count("publish refused");
+            }
+            Some(Pending::Refresh) => assert!(matches!(code, "invalid_token" | "token_expired" | "revoked"), "{code}"),
+            other => panic!("{code}, but {other:?} by {}\n{}", token.claims, setting.configuration()),
         }
     }
 
@@ -180,7 +204,7 @@ impl World<'_> {
 
     /// Totals: exactly the rows that the grant shows, and in sums nothing of the others.
     fn ledger(&mut self, at: usize, body: &Json) {
-        let (setting, token, node) = (&self.built.setting, self.token(at), self.clients[at].node);
+        let (setting, token, node) = (self.setting(at), self.token(at), self.clients[at].node);
         let subscription = number(body, "subscription") as u32;
         let (_, columns) = self.clients[at].ledgers.iter().find(|(id, _)| *id == subscription).expect("an observer");
         let grouped = |of: [&str; 3]| -> Vec<String> {
@@ -206,6 +230,7 @@ impl World<'_> {
                 }
             }
         }
+        self.count(if told.is_empty() { "totals of nothing" } else { "totals" });
         assert_eq!(told, expected, "{body} for {}\n{}", token.claims, setting.configuration());
         let all = reference::observer(setting, token).1;
         let open = self.clients.iter().enumerate().filter(|(number, client)| {

@@ -17,20 +17,45 @@ mod json;
 mod judge;
 mod log;
 mod node;
+mod publishes;
 mod reading;
 mod records;
 mod reference;
+mod sessions;
 mod setting;
 mod steps;
+mod stream;
 mod world;
 
 use chance::Chance;
 use node::Built;
 use setting::Setting;
-use world::World;
+use world::{Tally, World};
 
 /// Cases that share a setting: reading conditions is what costs most.
 const OF_A_SETTING: usize = 100;
+
+/// What must happen in any hundred cases.
+const HAPPENS: [&str; 18] = [
+    "event live",
+    "event behind",
+    "event by stream",
+    "event by server-sent events",
+    "from latest",
+    "from earliest",
+    "from a time",
+    "from a cursor",
+    "cursor refused",
+    "subscribe denied",
+    "event published",
+    "publish refused",
+    "event posted",
+    "post refused",
+    "totals",
+    "view moved by policy",
+    "session revoked",
+    "session expired",
+];
 
 /// Names the case that failed.
 struct Named(usize);
@@ -47,24 +72,30 @@ fn asked(name: &str) -> Option<usize> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
-/// Plays cases; returns how many events came to somebody.
-fn play(cases: impl IntoIterator<Item = usize>) -> usize {
-    let mut setting: Option<(usize, Built)> = None;
-    let mut delivered = 0;
+/// Plays cases; returns what happened in them.
+fn play(cases: impl IntoIterator<Item = usize>) -> Tally {
+    let mut settings: Option<(usize, Vec<Built>)> = None;
+    let mut tally = Tally::new();
     for case in cases {
         let named = Named(case);
         let number = case / OF_A_SETTING;
-        let known = setting.take().filter(|(known, _)| *known == number);
-        let (_, built) = setting.insert(
-            known.unwrap_or_else(|| (number, Built::new(Setting::draw(&mut Chance::new(number as u64 + 1))))),
-        );
-        let mut world = World::new(built, Chance::new(case as u64 ^ 0x7D1D_E6A7_E000_0000));
+        let known = settings.take().filter(|(known, _)| *known == number);
+        let draw = || {
+            let mut chance = Chance::new(number as u64 + 1);
+            let setting = Setting::draw(&mut chance);
+            let other = setting.regranted(&mut chance);
+            (number, vec![Built::new(setting), Built::new(other)])
+        };
+        let (_, builts) = settings.insert(known.unwrap_or_else(draw));
+        let mut world = World::new(builts, Chance::new(case as u64 ^ 0x7D1D_E6A7_E000_0000));
         world.loud = asked("TIDEGATE_CASE").is_some();
         world.play();
-        delivered += world.delivered;
+        for (what, count) in world.tally {
+            *tally.entry(what).or_default() += count;
+        }
         drop(named);
     }
-    delivered
+    tally
 }
 
 #[test]
@@ -75,12 +106,16 @@ fn every_session_gets_exactly_its_own() {
     }
     let cases = asked("TIDEGATE_CASES").unwrap_or(500);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let of_worker =
-        |worker: usize| (0..cases).filter(move |case| case / OF_A_SETTING % workers == worker);
-    let delivered: usize = std::thread::scope(|scope| {
+    let of_worker = |worker: usize| (0..cases).filter(move |case| case / OF_A_SETTING % workers == worker);
+    let mut tally = Tally::new();
+    std::thread::scope(|scope| {
         let running: Vec<_> = (0..workers).map(|worker| scope.spawn(move || play(of_worker(worker)))).collect();
-        running.into_iter().map(|worker| worker.join().expect("no difference")).sum()
+        for (what, count) in running.into_iter().flat_map(|worker| worker.join().expect("no difference")) {
+            *tally.entry(what).or_default() += count;
+        }
     });
-    assert!(delivered > cases, "{delivered} events in {cases} cases prove nothing");
-    println!("{cases} cases, {delivered} events delivered");
+    println!("{cases} cases: {tally:#?}");
+    for what in HAPPENS {
+        assert!(cases < 100 || tally.contains_key(what), "{what}: never, which proves nothing");
+    }
 }

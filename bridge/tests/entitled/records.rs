@@ -70,7 +70,7 @@ fn data(chance: &mut Chance, mark: usize) -> Members {
     all
 }
 
-fn uuid(mark: usize) -> String {
+pub fn uuid(mark: usize) -> String {
     format!("00000000-0001-7000-8000-{mark:012}")
 }
 

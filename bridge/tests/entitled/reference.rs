@@ -50,7 +50,7 @@ pub fn covers(pattern: &str, topic: &str) -> bool {
 
 /// Whether the holder of a token may see an event of a topic at that time.
 pub fn may_see(setting: &Setting, token: &Token, topic: &Topic, event: &Delivered, raw: &Raw, now: i64) -> bool {
-    let theirs = topic.is_public() || event.tenant == token.tenant;
+    let theirs = (topic.is_public() || event.tenant == token.tenant) && setting.topic(topic.name).is_some();
     let sight = Sight {
         event: &event.event,
         key: event.key.as_deref(),
@@ -98,7 +98,9 @@ pub struct Offer<'a> {
     pub topic: &'a str,
     pub key: Option<&'a str>,
     pub event: &'a Json,
-    pub client: &'a str,
+    pub client: Option<&'a str>,
+    /// The id that it must have.
+    pub id: Option<&'a str>,
     pub now: i64,
 }
 
@@ -133,9 +135,9 @@ pub fn publish(setting: &Setting, token: &Token, offer: &Offer<'_>) -> Verdict {
         ("tg_type".to_owned(), text("type")),
         ("tg_tenant".to_owned(), Json::text(token.tenant)),
         ("tg_correlation_id".to_owned(), text("correlation_id")),
-        ("tg_client".to_owned(), Json::text(offer.client)),
         ("content-type".to_owned(), Json::text("application/json")),
     ];
+    headers.extend(offer.client.map(|client| ("tg_client".to_owned(), Json::text(client))));
     if let Source::Header(name) = topic.source
         && name != "tg_tenant"
     {
@@ -162,7 +164,10 @@ fn stamped(token: &Token, offer: &Offer<'_>) -> Option<Stamped> {
         .map(|name| format!("response.{name}"))
         .or_else(|| command("action").map(|name| format!("request.{name}")));
     let event_type = text("type").or(default)?;
-    let id = text("id").unwrap_or_else(|| ANY_ID.to_owned());
+    let id = text("id").or(offer.id.map(str::to_owned)).unwrap_or_else(|| ANY_ID.to_owned());
+    if offer.id.is_some_and(|demanded| *demanded != *id) {
+        return None;
+    }
     let correlation = text("correlation_id").unwrap_or_else(|| id.clone());
     for (name, value) in [
         ("version", "1.0".to_owned()),

@@ -53,6 +53,7 @@ pub struct Token {
     pub roles: Vec<&'static str>,
     pub claims: Json,
     pub expires: i64,
+    pub issued: i64,
     pub text: String,
 }
 
@@ -93,7 +94,7 @@ impl Setting {
     pub fn draw(chance: &mut Chance) -> Self {
         let tenants = chance.pick(&TENANTS).to_vec();
         let topics = topics(chance);
-        let grants = (0..4 + chance.below(6)).map(|_| grant(chance, &topics)).collect();
+        let grants = (0..6 + chance.below(7)).map(|_| grant(chance, &topics)).collect();
         let mut setting = Self { tenants, topics, grants, tokens: Vec::new() };
         for tenant in setting.tenants.clone() {
             for _ in 0..5 {
@@ -102,6 +103,16 @@ impl Setting {
             }
         }
         setting
+    }
+
+    /// The same tenants and tokens under other grants, perhaps without one of the topics.
+    pub fn regranted(&self, chance: &mut Chance) -> Self {
+        let mut other = Self { grants: Vec::new(), ..self.clone() };
+        if chance.once_in(3) {
+            other.topics.remove(chance.below(other.topics.len()));
+        }
+        other.grants = (0..6 + chance.below(7)).map(|_| grant(chance, &other.topics)).collect();
+        other
     }
 
     pub fn topic(&self, name: &str) -> Option<&Topic> {
@@ -198,8 +209,9 @@ fn topics(chance: &mut Chance) -> Vec<Topic> {
             _ if own && !chance.once_in(4) => Source::Name,
             _ => source(chance),
         };
-        let tenant_key = if own { chance.once_in(4) } else { chance.once_in(2) };
-        all.push(Topic { name, physical, source, tenant_key, format: format(chance) });
+        let format = format(chance);
+        let tenant_key = if own || format != Format::Envelope { chance.once_in(4) } else { !chance.once_in(4) };
+        all.push(Topic { name, physical, source, tenant_key, format });
     }
     all.remove(chance.below(5));
     all
@@ -211,7 +223,7 @@ fn grant(chance: &mut Chance, topics: &[Topic]) -> Grant {
     patterns.extend(topics.iter().map(|topic| topic.name));
     let named = [chance.word(&patterns), chance.word(&patterns)];
     let named = named[..=chance.below(2)].to_vec();
-    if chance.once_in(5) {
+    if chance.once_in(4) {
         let all_tenants = chance.once_in(2);
         return Grant { role, allow: vec!["observe"], topics: named, all_tenants, condition: None };
     }
@@ -276,12 +288,13 @@ impl Token {
         let until = [NOW + 20_000, NOW + 3_600_000, NOW - 1000];
         add("until", Json::text(&tidegate_protocol::timestamp::format(*chance.pick(&until))));
         let expires = NOW + if chance.once_in(4) { 30_000 } else { 3_600_000 };
-        add("iat", Json::Int((NOW / 1000 - 10).into()));
+        let issued = NOW - if chance.once_in(3) { 1_000 } else { 10_000 };
+        add("iat", Json::Int((issued / 1000).into()));
         add("exp", Json::Int((expires / 1000).into()));
         add("jti", Json::Text(format!("t{}", chance.below(1_000_000))));
         let claims = Json::Object(claims);
         let text = sign(&claims.to_string());
-        Self { tenant, subject, roles, claims, expires, text }
+        Self { tenant, subject, roles, claims, expires, issued, text }
     }
 }
 

@@ -4,18 +4,26 @@ use std::sync::Arc;
 
 use tidegate::fanout::Input;
 use tidegate::ledger::Hub;
+use tidegate::session::Format;
+use tidegate_gate::{Revocation, Target};
 use tidegate_log::Offsets;
 
 use super::client::{From, Pending, Reader, Stored};
 use super::json::Json;
 use super::node::sealer;
-use super::records::{self, KEYS, TYPES};
-use super::reference::{self, Filter, Offer};
+use super::records::{self, KEYS};
+use super::reference::{self, Filter};
 use super::setting::NO_TOPICS;
 use super::world::World;
 
+/// What subscribers ask for.
+const PATTERNS: [&str; 6] = ["order.created", "order.line.added", "orders.seen", "order.*", "order.line.*", "cart.*"];
+
 /// Steps of one case.
 const STEPS: usize = 60;
+
+/// Records of one case at most.
+pub const RECORDS: usize = 40;
 
 impl World<'_> {
     /// Plays a case from beginning to rest.
@@ -23,8 +31,6 @@ impl World<'_> {
         for client in 0..4 {
             self.record();
             self.come(client);
-            self.subscribe(client);
-            self.subscribe(client);
         }
         for _ in 0..STEPS {
             self.step();
@@ -35,7 +41,7 @@ impl World<'_> {
     fn step(&mut self) {
         let node = self.chance.below(2);
         let at = self.chance.below(self.clients.len());
-        match self.chance.below(62) {
+        match self.chance.below(64) {
             0..=11 => {
                 for _ in 0..=self.chance.below(4) {
                     self.record();
@@ -48,8 +54,9 @@ impl World<'_> {
             }
             20..=27 => {
                 for _ in 0..=self.chance.below(4) {
-                    let Some(input) = self.nodes[node].take() else { break };
-                    self.input(node, input);
+                    if !self.take(node) {
+                        break;
+                    }
                 }
             }
             28..=31 => self.answer(node),
@@ -58,18 +65,21 @@ impl World<'_> {
                 self.turn(node, turns);
             }
             37..=46 if self.clients[at].key.is_none() => self.come(at),
+            47..=48 => self.go(at),
+            49..=50 => self.post(node),
+            61 if self.chance.once_in(2) => self.revoke(),
+            62 => self.reload(),
+            // Whoever has only a stream says nothing more.
+            37..=57 if self.clients[at].format != Format::WebSocket => {}
             37..=46 => self.subscribe(at),
-            47 => self.unsubscribe(at),
-            48 => self.go(at),
-            49..=54 => self.publish(at),
+            51..=53 => self.publish(at),
+            54 => self.unsubscribe(at),
             55..=56 => self.refresh(at),
             57 => self.observe(at),
             58 => self.totals(node),
             59 => {
                 self.clients[at].report();
-                for text in std::mem::take(&mut self.clients[at].outgoing) {
-                    self.say(at, &text);
-                }
+                self.speak(at);
             }
             60 => {
                 let passed = *self.chance.pick(&[200, 1_500, 21_000]);
@@ -81,7 +91,7 @@ impl World<'_> {
 
     /// Somebody puts a record onto the log.
     fn record(&mut self) {
-        if self.marks >= 40 {
+        if self.marks >= RECORDS {
             return;
         }
         self.marks += 1;
@@ -91,8 +101,9 @@ impl World<'_> {
         let names = if read.is_empty() || self.chance.once_in(4) { names } else { read };
         let physical = (*self.chance.pick(&names)).clone();
         let topic = self.log.topics[&physical].topic.clone();
-        let tenants = &self.built.setting.tenants;
-        let own = tenants.iter().find(|tenant| topic.physical.contains("{tenant}") && physical == topic.physical_of(tenant));
+        let tenants = &self.builts[0].setting.tenants;
+        let own =
+            tenants.iter().find(|tenant| topic.physical.contains("{tenant}") && physical == topic.physical_of(tenant));
         let owner = own.copied().unwrap_or_else(|| self.chance.word(tenants));
         let raw = records::record(&mut self.chance, &topic, owner, tenants, self.marks);
         self.append(&physical, raw);
@@ -100,10 +111,22 @@ impl World<'_> {
 
     fn come(&mut self, at: usize) {
         if self.chance.once_in(2) {
-            self.clients[at].token = self.chance.below(self.built.setting.tokens.len());
+            self.clients[at].token = self.chance.below(self.builts[0].setting.tokens.len());
         }
         let node = self.chance.below(2);
         self.connect(at, node);
+        let wants = match self.clients[at].format {
+            Format::Events => 1,
+            _ => 1 + self.chance.below(3),
+        };
+        for _ in 0..wants {
+            self.subscribe(at);
+        }
+        // A reader of one topic that asks for none is no request.
+        let client = &self.clients[at];
+        if client.format == Format::Events && client.readers.is_empty() && client.pending.is_empty() {
+            self.go(at);
+        }
     }
 
     fn go(&mut self, at: usize) {
@@ -113,11 +136,11 @@ impl World<'_> {
     }
 
     /// A topic that there is, or one that there is not.
-    fn any_topic(&mut self) -> &'static str {
+    pub fn any_topic(&mut self) -> &'static str {
         if self.chance.once_in(8) {
             return self.chance.word(&NO_TOPICS);
         }
-        self.chance.pick(&self.built.setting.topics).name
+        self.chance.pick(&self.builts[0].setting.topics).name
     }
 
     fn subscribe(&mut self, at: usize) {
@@ -130,7 +153,7 @@ impl World<'_> {
         if client.readers.iter().any(|reader| reader.topic == name) || client.pending.values().any(waits) {
             return;
         }
-        let (setting, token, state) = (&self.built.setting, self.token(at), self.state(at));
+        let (setting, token, state) = (self.setting(at), self.token(at), self.state(at));
         let topic = setting.topic(name);
         let physical = topic.map(|topic| topic.physical_of(token.tenant)).unwrap_or_default();
         let tenant = if topic.is_some_and(super::setting::Topic::is_public) { "" } else { token.tenant };
@@ -146,17 +169,23 @@ impl World<'_> {
         }
         let filter = self.filter();
         let types = Json::List(filter.types.iter().map(|name| Json::text(name)).collect());
+        let keys = Json::List(filter.keys.iter().map(|key| Json::text(key)).collect());
         let reader = Reader { topic: name.to_owned(), physical, filter, states: vec![state], ..Reader::default() };
         let pending =
             Pending::Subscribe { reader: Box::new(reader), from, open: covered && replayed && good, refusals };
         let id = self.clients[at].ask(pending);
         let topic = Json::text(name);
-        self.say(at, &format!(r#"{{"subscribe":{{"id":{id},"topic":{topic},"types":{types},"from":{text}}}}}"#));
+        self.say(
+            at,
+            &format!(r#"{{"subscribe":{{"id":{id},"topic":{topic},"types":{types},"keys":{keys},"from":{text}}}}}"#),
+        );
     }
 
     fn filter(&mut self) -> Filter {
-        let types = if self.chance.once_in(3) { self.chance.any(&TYPES) } else { Vec::new() };
-        Filter { types: types.into_iter().map(str::to_owned).collect(), keys: Vec::new() }
+        let words = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+        let types = if self.chance.once_in(3) { self.chance.any(&PATTERNS) } else { Vec::new() };
+        let keys = if self.chance.once_in(5) { self.chance.any(&KEYS) } else { Vec::new() };
+        Filter { types: words(types), keys: words(keys) }
     }
 
     /// Where to begin: as it is said, as it is meant, and whether it is good there.
@@ -165,7 +194,11 @@ impl World<'_> {
             // Mostly one's own, often another's.
             let own = |stored: &&Stored| stored.tenant == tenant && stored.physical == physical;
             let theirs: Vec<&Stored> = all.iter().filter(own).collect();
-            if theirs.is_empty() || chance.once_in(4) { chance.pick(all).clone() } else { (*chance.pick(&theirs)).clone() }
+            if theirs.is_empty() || chance.once_in(4) {
+                chance.pick(all).clone()
+            } else {
+                (*chance.pick(&theirs)).clone()
+            }
         };
         match self.chance.below(10) {
             0..=1 => (r#""latest""#.to_owned(), From::Latest, true),
@@ -216,33 +249,12 @@ impl World<'_> {
         self.say(at, &format!(r#"{{"unsubscribe":{{"id":{id},"subscription":{subscription}}}}}"#));
     }
 
-    fn publish(&mut self, at: usize) {
-        if self.clients[at].key.is_none() || self.marks >= 40 {
-            return;
-        }
-        self.marks += 1;
-        let name = self.any_topic();
-        let (setting, token) = (&self.built.setting, self.token(at));
-        let event = records::published(&mut self.chance, &setting.tenants, self.marks);
-        let key = self.chance.once_in(2).then(|| self.chance.word(&KEYS));
-        let client = self.clients[at].name.clone();
-        let offer = Offer { topic: name, key, event: &event, client: &client, now: self.now };
-        let verdict = reference::publish(setting, token, &offer);
-        let id = self.clients[at].ask(Pending::Publish(verdict));
-        let key = key.map(|key| format!(r#","key":{key:?}"#)).unwrap_or_default();
-        let mut text = String::new();
-        let chance = &mut self.chance;
-        event.write(&mut text, &mut || chance.once_in(6));
-        let topic = Json::text(name);
-        self.say(at, &format!(r#"{{"publish":{{"id":{id},"topic":{topic}{key},"event":{text}}}}}"#));
-    }
-
     /// Another token: of the same person, mostly.
     fn refresh(&mut self, at: usize) {
         if self.clients[at].key.is_none() {
             return;
         }
-        let (setting, token) = (&self.built.setting, self.token(at));
+        let (setting, token) = (self.setting(at), self.token(at));
         let same = |other: &&super::setting::Token| (other.tenant, other.subject) == (token.tenant, token.subject);
         let theirs: Vec<_> = setting.tokens.iter().filter(same).collect();
         let new = if self.chance.once_in(8) { self.chance.pick(&setting.tokens) } else { *self.chance.pick(&theirs) };
@@ -254,11 +266,43 @@ impl World<'_> {
         if self.clients[at].key.is_none() {
             return;
         }
-        let (open, _) = reference::observer(&self.built.setting, self.token(at));
+        let (open, _) = reference::observer(self.setting(at), self.token(at));
         let columns = self.chance.some(&["tenant", "topic", "type"]);
         let by = format!("{columns:?}");
         let id = self.clients[at].ask(Pending::Ledger { columns, open });
         self.say(at, &format!(r#"{{"subscribe":{{"id":{id},"topic":"$ledger","group_by":{by}}}}}"#));
+    }
+
+    /// The configuration is read again: other grants, everywhere, at their own time.
+    fn reload(&mut self) {
+        let setting = self.chance.below(self.builts.len());
+        for node in &mut self.nodes {
+            node.reload(self.builts, setting);
+        }
+    }
+
+    /// Somebody, or somebody's session, is revoked.
+    fn revoke(&mut self) {
+        let token = self.chance.pick(&self.builts[0].setting.tokens);
+        let (kind, value) = match self.chance.below(6) {
+            0 => ("tenant", String::new()),
+            1..=2 => ("subject", token.subject.to_owned()),
+            3..=4 => ("token", token.claims.get("jti").and_then(Json::as_text).expect("an id").to_owned()),
+            _ => ("session", self.chance.pick(&self.clients).session.clone()),
+        };
+        let tenant = (kind != "session").then_some(token.tenant);
+        let Ok(target) = Target::new(kind, tenant, Some(&value)) else { return };
+        let before = self.now - if self.chance.once_in(3) { 5_000 } else { 0 };
+        self.revoked.retain(|(known, of, what, _)| (*known, &**of, what) != (kind, token.tenant, &value));
+        self.revoked.push((kind, token.tenant.to_owned(), value, before));
+        let revocation = Arc::new(Revocation { target, issued_before: before, reason: None, until: None });
+        self.revocations.put(&revocation);
+        for node in 0..self.nodes.len() {
+            self.input(node, Input::Revoked(Arc::clone(&revocation)));
+        }
+        for at in 0..self.clients.len() {
+            assert!(self.clients[at].key.is_none() || !self.is_revoked(at), "open after it was revoked");
+        }
     }
 
     /// A node tells its totals.

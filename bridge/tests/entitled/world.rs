@@ -1,23 +1,31 @@
 //! The world of a case: a log, two nodes, clients; whatever a shard wants done is done, now or later.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tidegate::fanout::{Effect, Input, Moment, Newcomer, SessionKey};
+use tidegate::fanout::{Effect, Input, Moment, Origin, SessionKey};
 use tidegate::session::Format;
-use tidegate_log::{Appended, NewRecord, Offsets};
+use tidegate_gate::{Revocations, Verifier};
+use tidegate_log::{Appended, Offsets};
 use tidegate_protocol::frame::ClientFrame;
 
 use super::chance::Chance;
-use super::client::{Client, Message, Pending, Reader, State, Stored};
-use super::json::Json;
+use super::client::{Client, Message, Say, State, Stored};
 use super::log::Log;
-use super::node::{Built, Node, Room};
+use super::node::{self, Built, Node, Room, Told};
+use super::publishes::Post;
 use super::reading::Raw;
-use super::reference::Verdict;
-use super::setting::{NOW, Token};
+use super::setting::{NOW, Setting, Token};
+
+/// What happened in cases, by name: where nothing happens, nothing is proved.
+pub type Tally = BTreeMap<&'static str, usize>;
 
 pub struct World<'a> {
-    pub built: &'a Built,
+    pub builts: &'a [Built],
+    pub revocations: Arc<Revocations>,
+    pub verifier: Verifier,
+    /// What was revoked: its kind, the tenant, the value, and since when.
+    pub revoked: Vec<(&'static str, String, String, i64)>,
     pub log: Log,
     pub nodes: Vec<Node>,
     pub clients: Vec<Client>,
@@ -29,15 +37,21 @@ pub struct World<'a> {
     pub sent: Vec<BTreeMap<(String, String, String), u64>>,
     /// Where times were found to lie, by node, session and subscription.
     pub found: BTreeMap<(usize, SessionKey, u32), Offsets>,
+    /// Where what was published lies, until it is answered.
+    places: Vec<(usize, Origin, (i32, i64))>,
+    /// Requests that were not answered yet.
+    pub posts: Vec<Post>,
     pub marks: usize,
+    /// Sessions that there were.
+    pub sessions: usize,
     pub loud: bool,
-    /// Events that came to somebody: a world in which nothing comes proves nothing.
-    pub delivered: usize,
+    /// How often what is to be proved happened.
+    pub tally: Tally,
 }
 
 impl<'a> World<'a> {
-    pub fn new(built: &'a Built, mut chance: Chance) -> Self {
-        let setting = &built.setting;
+    pub fn new(builts: &'a [Built], mut chance: Chance) -> Self {
+        let setting = &builts[0].setting;
         let mut log = Log::default();
         for topic in &setting.topics {
             let mut create = |tenant| log.create(&topic.physical_of(tenant), topic, 1 + chance.below(2));
@@ -47,35 +61,55 @@ impl<'a> World<'a> {
                 create("");
             }
         }
-        let room =
-            Room { credit: *chance.pick(&[600, 262_144, 262_144]), window: *chance.pick(&[0, 3_000, 1 << 20]) };
+        let room = Room { credit: *chance.pick(&[600, 262_144, 262_144]), window: *chance.pick(&[0, 3_000, 1 << 20]) };
         let tokens = setting.tokens.len();
-        let clients = (0..6).map(|number| Client::new(number, chance.below(tokens), chance.once_in(3))).collect();
+        let clients = (0..6).map(|number| {
+            let format = *chance.pick(&[Format::WebSocket, Format::WebSocket, Format::Stream, Format::Events]);
+            Client::new(number, chance.below(tokens), chance.once_in(3), format)
+        });
+        let clients = clients.collect();
+        let revocations = Arc::<Revocations>::default();
         Self {
-            built,
+            builts,
+            verifier: builts[0].verifier(Arc::clone(&revocations)),
+            revoked: Vec::new(),
             log,
-            nodes: vec![Node::new(built, 1, room), Node::new(built, 2, room)],
+            nodes: [1, 2].map(|number| Node::new(&builts[0], number, room, &revocations)).into(),
+            revocations,
             clients,
             chance,
             now: NOW,
             stored: Vec::new(),
             sent: vec![BTreeMap::new(), BTreeMap::new()],
             found: BTreeMap::new(),
+            places: Vec::new(),
+            posts: Vec::new(),
             marks: 0,
+            sessions: 0,
             loud: false,
-            delivered: 0,
+            tally: Tally::default(),
         }
     }
 
+    pub fn count(&mut self, what: &'static str) {
+        *self.tally.entry(what).or_default() += 1;
+    }
+
     pub fn token(&self, client: usize) -> &'a Token {
-        &self.built.setting.tokens[self.clients[client].token]
+        &self.builts[0].setting.tokens[self.clients[client].token]
+    }
+
+    /// What a client's node goes by.
+    pub fn setting(&self, client: usize) -> &'a Setting {
+        &self.builts[self.nodes[self.clients[client].node].setting].setting
     }
 
     pub fn state(&self, client: usize) -> State {
-        State { token: self.clients[client].token, now: self.now }
+        let client = &self.clients[client];
+        State { setting: self.nodes[client.node].setting, token: client.token, now: self.now }
     }
 
-    fn moment(&mut self) -> Moment {
+    pub fn moment(&mut self) -> Moment {
         let mut entropy = [0; 10];
         entropy.fill_with(|| self.chance.below(256) as u8);
         Moment { now: self.now, random: 0.5, entropy }
@@ -85,23 +119,6 @@ impl<'a> World<'a> {
         let gap = if self.chance.once_in(5) { self.chance.below(4) as i64 } else { 0 };
         let partition = self.chance.below(2);
         self.log.append(physical, partition, gap, raw, self.marks);
-    }
-
-    /// A client comes with its token.
-    pub fn connect(&mut self, at: usize, node: usize) {
-        let principal = match self.built.verify(&self.token(at).text, self.now) {
-            Ok(principal) => principal,
-            Err(error) => return assert!(self.token(at).expires <= self.now, "{error}"),
-        };
-        assert!(self.now < self.token(at).expires, "an expired token was taken");
-        let client = &mut self.clients[at];
-        (client.node, client.outbox) = (node, std::rc::Rc::default());
-        let (outbox, name) = (client.outbox.clone(), client.name.clone());
-        let moment = self.moment();
-        let newcomer = Newcomer { id: "s".into(), principal, client: name.into(), format: Format::WebSocket, outbox };
-        let key = self.nodes[node].shard.open(moment, newcomer);
-        self.clients[at].key = Some(key);
-        self.settle(node);
     }
 
     /// Something happens to a node.
@@ -129,7 +146,7 @@ impl<'a> World<'a> {
     }
 
     /// Does what a shard wants done, but for what takes time, and lets clients read and answer.
-    fn settle(&mut self, node: usize) {
+    pub fn settle(&mut self, node: usize) {
         for effect in self.nodes[node].shard.take_effects() {
             match effect {
                 Effect::Flush(key) => {
@@ -137,25 +154,43 @@ impl<'a> World<'a> {
                     self.receive(node, key);
                 }
                 Effect::Close(key) => self.receive(node, key),
-                Effect::Follow(physical) => self.nodes[node].follow(self.built, &self.log, &physical),
+                Effect::Follow(physical) => self.nodes[node].follow(self.builts, &self.log, &physical),
                 Effect::Unfollow(topic) => self.nodes[node].unfollow(topic),
                 Effect::Append(key, record) => {
-                    let at = self.client_of(node, key.session).expect("a publisher");
-                    let place = self.appended(at, key.request, &record);
+                    let place = self.appended(node, key.origin, &record);
+                    self.places.push((node, key.origin, place));
                     self.nodes[node].asked.push(Effect::Append(key, record));
-                    self.found.insert((node, place.0, place.1), Offsets::from([place.2]));
+                }
+                Effect::Published(ticket, outcomes) => self.posted(node, ticket, &outcomes),
+                Effect::Undecided(_) => {}
+                Effect::Accepted(key) => assert!(self.client_of(node, key).is_some()),
+                Effect::Refused(key, failed) => {
+                    let at = self.client_of(node, key).expect("a reader");
+                    self.turned_away(at, &failed.code);
                 }
                 later => self.nodes[node].asked.push(later),
             }
         }
         for at in 0..self.clients.len() {
-            for text in std::mem::take(&mut self.clients[at].outgoing) {
-                self.say(at, &text);
-            }
+            self.speak(at);
         }
     }
 
-    fn client_of(&self, node: usize, key: SessionKey) -> Option<usize> {
+    /// A client says what it has to say.
+    pub fn speak(&mut self, at: usize) -> bool {
+        let outgoing = std::mem::take(&mut self.clients[at].outgoing);
+        let any = !outgoing.is_empty();
+        for say in outgoing {
+            match (say, self.clients[at].key, self.clients[at].node) {
+                (Say::Frame(text), ..) => self.say(at, &text),
+                (Say::Taken(bytes), Some(key), node) => self.input(node, Input::Taken(key, bytes)),
+                _ => {}
+            }
+        }
+        any
+    }
+
+    pub fn client_of(&self, node: usize, key: SessionKey) -> Option<usize> {
         self.clients.iter().position(|client| client.node == node && client.key == Some(key))
     }
 
@@ -167,43 +202,13 @@ impl<'a> World<'a> {
                     self.tell(|| format!("{at} hears {frame}"));
                     self.hear(at, &frame);
                 }
-                Message::Close(code) => {
-                    let expired = self.token(at).expires <= self.now;
-                    assert_eq!((code == 3002, true), (expired, matches!(code, 3002 | 3500)), "closed with {code}");
-                    self.leave(at);
+                Message::Event(message) => {
+                    self.tell(|| format!("{at} hears {message:?}"));
+                    self.hear_event(at, &message);
                 }
+                Message::Close(code) => self.closed(at, code),
             }
         }
-    }
-
-    /// What was appended is what the reference says, and lies on the log from now on.
-    fn appended(&mut self, at: usize, request: u32, record: &NewRecord) -> (SessionKey, u32, (i32, i64)) {
-        let client = &self.clients[at];
-        let Some(Pending::Publish(verdict)) = client.pending.get(&request) else { panic!("{record:?} was not asked") };
-        let value = Json::parse(record.value.as_deref().expect("a value")).expect("JSON");
-        let describe = || format!("{value} as {record:?} by {}; {verdict:?}", self.token(at).claims);
-        let Verdict::Appended(expected) = verdict else {
-            panic!("published {}\n{}", describe(), self.built.setting.configuration())
-        };
-        let key = record.key.as_deref().map(String::from_utf8_lossy);
-        let headers = Json::Object(
-            record
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), Json::text(&String::from_utf8_lossy(value.as_deref().unwrap()))))
-                .collect(),
-        );
-        assert_eq!(record.topic, expected.physical, "{}", describe());
-        assert!(value.alike(&expected.value), "{}", describe());
-        assert!(headers.alike(&Json::Object(expected.headers.clone())), "{}", describe());
-        assert!(expected.key.is_none() || expected.key.as_deref() == key.as_deref(), "{}", describe());
-        let (key, session) = (record.key.clone(), client.key.expect("a session"));
-        let raw =
-            Raw { offset: 0, time: self.now, key, value: record.value.clone(), headers: record.headers.clone() };
-        let mark = super::hear::mark(&value).expect("what is published is marked");
-        let partition = self.chance.below(2);
-        let place = self.log.append(&record.topic, partition, 0, raw, mark);
-        (session, request, place)
     }
 
     /// Something that was asked is answered.
@@ -215,7 +220,7 @@ impl<'a> World<'a> {
         let asked = self.chance.below(count);
         match self.nodes[node].asked.swap_remove(asked) {
             Effect::Read(key) => {
-                let input = super::node::history(self.built, &self.log, key, &mut self.chance);
+                let input = node::history(&self.log, key, &mut self.chance);
                 self.input(node, input);
             }
             Effect::FindTime(session, subscription, physical, time) => {
@@ -224,76 +229,13 @@ impl<'a> World<'a> {
                 self.input(node, Input::OffsetsAt(session, subscription, Ok(found)));
             }
             Effect::Append(key, _) => {
-                let place = self.found.remove(&(node, key.session, key.request)).expect("a place");
-                let (partition, offset) = place.into_iter().next().expect("a place");
+                let known = self.places.iter().position(|(of, origin, _)| (*of, *origin) == (node, key.origin));
+                let (.., (partition, offset)) = self.places.swap_remove(known.expect("a place"));
                 self.input(node, Input::Appended(key, Ok(Appended { partition, offset })));
             }
             Effect::Verify(session, request, token) => self.verify(node, session, request, &token),
             other => panic!("{other:?}"),
         }
-    }
-
-    /// A token is to be renewed: for the same tenant and subject only.
-    fn verify(&mut self, node: usize, session: SessionKey, request: u32, text: &str) {
-        let outcome = self.built.verify(text, self.now);
-        let Some(at) = self.client_of(node, session) else { return };
-        let tokens = &self.built.setting.tokens;
-        let new = tokens.iter().position(|token| token.text == text).expect("a token of this setting");
-        assert_eq!(outcome.is_ok(), self.now < tokens[new].expires, "{outcome:?}");
-        let known = self.token(at);
-        let same = (known.tenant, known.subject) == (tokens[new].tenant, tokens[new].subject);
-        if same && outcome.is_ok() {
-            self.clients[at].token = new;
-            self.note_state(at);
-        }
-        let taken = outcome.is_ok();
-        self.input(node, Input::Verified(session, request, outcome));
-        assert!(same || !taken || self.clients[at].key.is_none(), "a session went on as another's");
-        self.check_grants(at);
-    }
-
-    /// What its token no longer allows has ended.
-    fn check_grants(&self, at: usize) {
-        let (client, token, setting) = (&self.clients[at], self.token(at), &self.built.setting);
-        for reader in &client.readers {
-            let mut grants = super::reference::grants(setting, token, "subscribe", &reader.topic);
-            assert!(grants.next().is_some(), "still subscribed: {reader:?}; {}", reader.describe(setting));
-        }
-        let observes = super::reference::observer(setting, token).0;
-        assert!(client.ledgers.is_empty() || observes, "still observing");
-    }
-
-    /// From here on a client's events are decided about in another state.
-    pub fn note_state(&mut self, at: usize) {
-        let state = self.state(at);
-        let client = &mut self.clients[at];
-        let waiting = client.pending.values_mut().filter_map(|pending| match pending {
-            Pending::Subscribe { reader, .. } => Some(&mut **reader),
-            _ => None,
-        });
-        client.readers.iter_mut().chain(waiting).for_each(|reader| reader.states.push(state));
-    }
-
-    /// A client's session is over: what it got is settled, its cursors are kept.
-    pub fn leave(&mut self, at: usize) {
-        let client = &mut self.clients[at];
-        client.key = None;
-        client.pending.clear();
-        client.unreported.clear();
-        client.outgoing.clear();
-        client.ledgers.clear();
-        for reader in std::mem::take(&mut client.readers) {
-            self.store(at, reader);
-        }
-    }
-
-    /// A subscription is over.
-    pub fn store(&mut self, at: usize, mut reader: Reader) {
-        let position = reader.position();
-        reader.settle(&self.built.setting, &self.log, &position);
-        let public = self.log.topics[&reader.physical].topic.is_public();
-        let tenant = if public { String::new() } else { self.token(at).tenant.to_owned() };
-        self.stored.push(Stored { tenant, physical: reader.physical, cursors: reader.cursors });
     }
 
     /// Time passes.
@@ -320,9 +262,8 @@ impl<'a> World<'a> {
             let mut busy = false;
             for node in 0..self.nodes.len() {
                 self.nodes[node].feed(&self.log, usize::MAX);
-                while let Some(input) = self.nodes[node].take() {
+                while self.take(node) {
                     busy = true;
-                    self.input(node, input);
                 }
                 while !self.nodes[node].asked.is_empty() {
                     busy = true;
@@ -333,10 +274,7 @@ impl<'a> World<'a> {
             }
             for at in 0..self.clients.len() {
                 self.clients[at].report();
-                for text in std::mem::take(&mut self.clients[at].outgoing) {
-                    busy = true;
-                    self.say(at, &text);
-                }
+                busy |= self.speak(at) && self.clients[at].format == Format::WebSocket;
             }
             // Who stands ahead of a node looks again with the clock.
             idle = if busy { 0 } else { idle + 1 };
@@ -351,10 +289,36 @@ impl<'a> World<'a> {
             assert!(pending.is_empty(), "never answered: {pending:?}");
             for reader in readers {
                 let ends = self.log.ends(&reader.physical);
-                reader.settle(&self.built.setting, &self.log, &ends);
+                reader.settle(self.builts, &self.log, &ends);
                 reader.states = vec![state];
             }
         }
+    }
+
+    /// The shard takes what its feed told next. Says whether there was anything.
+    pub fn take(&mut self, node: usize) -> bool {
+        match self.nodes[node].take() {
+            None => return false,
+            Some(Told::Input(input)) => self.input(node, input),
+            Some(Told::Rules(setting)) => {
+                let moment = self.moment();
+                self.nodes[node].renew(moment, self.builts, setting);
+                let of_node =
+                    |world: &Self, at: usize| world.clients[at].node == node && world.clients[at].key.is_some();
+                for at in 0..self.clients.len() {
+                    if of_node(self, at) {
+                        self.note_state(at);
+                    }
+                }
+                self.settle(node);
+                for at in 0..self.clients.len() {
+                    if of_node(self, at) {
+                        self.check_grants(at);
+                    }
+                }
+            }
+        }
+        true
     }
 
     /// Feeds those who are behind. Says whether there is more to do.
