@@ -9,7 +9,7 @@ use tidegate::cursor::{MasterKey, Sealer};
 use tidegate::fanout::{Effect, HistoryKey, Input, Moment, Options, Renewal, Rules, Shard};
 use tidegate::feed::catch_up::History;
 use tidegate::feed::{Round, TopicSpec, TopicTable};
-use tidegate_gate::{Principal, Rate, Revocations, TokenError, TokenOptions, Tokens, Verifier};
+use tidegate_gate::{Accounts, Principal, Rate, Revocations, TokenError, TokenOptions, Tokens, Verifier};
 use tidegate_log::{Offsets, TopicKey};
 use tidegate_protocol::frame::Limits;
 
@@ -103,6 +103,7 @@ impl Node {
             publish_events: Rate { per_second: 10_000, burst: 10_000 },
             publish_bytes: Rate { per_second: 1 << 30, burst: 1 << 30 },
             revocations: Arc::clone(revocations),
+            accounts: Accounts::unlimited(),
         };
         let shard = Shard::new(options.clone(), built.rules.clone(), sealer(number));
         Self {
@@ -170,7 +171,11 @@ impl Node {
             }
         }
         if !round.is_empty() {
-            self.told.push_back(Told::Input(Input::Round(Arc::new(round))));
+            match self.told.back_mut() {
+                // Rounds that wait are handled together, now and then.
+                Some(Told::Input(Input::Rounds(rounds))) if most.is_multiple_of(2) => rounds.push(Arc::new(round)),
+                _ => self.told.push_back(Told::Input(Input::Rounds(vec![Arc::new(round)]))),
+            }
         }
     }
 
@@ -186,5 +191,5 @@ pub fn history(log: &Log, key: HistoryKey, chance: &mut Chance) -> Input {
     let mut round = Round::default();
     let most = 1 + chance.below(12);
     let next = log::read((log, &part.spec, part.topic), part.partition, part.from, part.until, most, &mut round);
-    Input::History(key, Ok(History { round: Arc::new(round), next }))
+    Input::History(key, Ok(History { round: Arc::new(round), next, bytes: 0 }))
 }

@@ -1,7 +1,7 @@
 //! Sessions of a case: who may open one, renew it, keep it; and what is settled when it ends.
 
 use tidegate::fanout::{Input, Newcomer, SessionKey};
-use tidegate_gate::TokenError;
+use tidegate_gate::{Accounts, TokenError};
 
 use super::client::{Pending, Reader, Stored};
 use super::json::Json;
@@ -41,7 +41,8 @@ impl World<'_> {
         let format = client.format;
         let (outbox, name) = (client.outbox.clone(), client.name.clone());
         let moment = self.moment();
-        let newcomer = Newcomer { id: session.into(), principal, client: name.into(), format, outbox };
+        let seat = Accounts::unlimited().of(&principal.tenant, self.now).seat(false, self.now).expect("no limit");
+        let newcomer = Newcomer { seat, id: session.into(), principal, client: name.into(), format, outbox };
         let key = self.nodes[node].shard.open(moment, newcomer);
         self.clients[at].key = Some(key);
         self.settle(node);

@@ -156,10 +156,10 @@ impl<'a> World<'a> {
                 Effect::Close(key) => self.receive(node, key),
                 Effect::Follow(physical) => self.nodes[node].follow(self.builts, &self.log, &physical),
                 Effect::Unfollow(topic) => self.nodes[node].unfollow(topic),
-                Effect::Append(key, record) => {
+                Effect::Append(key, record, unanswered) => {
                     let place = self.appended(node, key.origin, &record);
                     self.places.push((node, key.origin, place));
-                    self.nodes[node].asked.push(Effect::Append(key, record));
+                    self.nodes[node].asked.push(Effect::Append(key, record, unanswered));
                 }
                 Effect::Published(ticket, outcomes) => self.posted(node, ticket, &outcomes),
                 Effect::Undecided(_) => {}
@@ -228,7 +228,7 @@ impl<'a> World<'a> {
                 self.found.insert((node, session, subscription), found.clone());
                 self.input(node, Input::OffsetsAt(session, subscription, Ok(found)));
             }
-            Effect::Append(key, _) => {
+            Effect::Append(key, ..) => {
                 let known = self.places.iter().position(|(of, origin, _)| (*of, *origin) == (node, key.origin));
                 let (.., (partition, offset)) = self.places.swap_remove(known.expect("a place"));
                 self.input(node, Input::Appended(key, Ok(Appended { partition, offset })));
