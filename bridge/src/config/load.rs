@@ -96,7 +96,7 @@ fn whole(name: &str, text: impl Into<String>) -> Problem {
 /// Reads every section, also after problems, so that all are told at once. `None` only where one was reported.
 fn sections(table: &Table, place: Place, folder: &Path, report: &Report) -> Option<Config> {
     let mut root = Section::new("", place, table, report);
-    let server = server::read(root.section_or_empty("server"), hostname().as_deref());
+    let server = server::read(root.section_or_empty("server"), hostname().as_deref(), folder);
     let limits = limits::read(root.section_or_empty("limits"));
     let log = log::read(root.section_or_empty("log"), report, folder);
     let tokens = tokens::read(root.section_or_empty("tokens"), folder);

@@ -43,7 +43,7 @@ pub use load::{Loaded, Source, load, parse};
 pub use log::{KafkaSettings, Log, SqliteSettings};
 pub use problem::{Place, Problem, Problems};
 pub use revocation::Revocation;
-pub use server::{Origins, Server};
+pub use server::{Origins, Server, Tls};
 pub use tenant::TenantFrom;
 pub use topics::{Format, JsonFormat, KeyForm, Topic, Topics, TypeFrom};
 

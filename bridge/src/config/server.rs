@@ -1,9 +1,11 @@
 //! `[server]`: where the bridge listens, whom it lets in, and how it keeps and ends connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::load::resolve;
 use super::section::Section;
 
 /// `[server]`
@@ -29,6 +31,17 @@ pub struct Server {
     pub shards: usize,
     /// Connections beyond this are refused.
     pub max_connections: usize,
+    /// Where TLS ends here, rather than at a proxy.
+    pub tls: Option<Tls>,
+}
+
+/// `[server.tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate and those that lead to its root, in PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, in PEM.
+    pub key_file: PathBuf,
 }
 
 /// Which pages may connect. A client that is no page sends no `Origin` and is let in: its token decides.
@@ -56,7 +69,7 @@ impl Origins {
     }
 }
 
-pub(super) fn read(mut section: Section<'_>, hostname: Option<&str>) -> Server {
+pub(super) fn read(mut section: Section<'_>, hostname: Option<&str>, folder: &Path) -> Server {
     let seconds = Duration::from_secs;
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let public_url = section.read("public_url", |value| {
@@ -96,9 +109,29 @@ pub(super) fn read(mut section: Section<'_>, hostname: Option<&str>) -> Server {
         drain_timeout: section.duration("drain_timeout", seconds(0)..=seconds(3600)).unwrap_or(seconds(20)),
         shards: section.count("shards", 1..=256).map_or(cores, |shards| shards as usize),
         max_connections: section.count("max_connections", 1..=10_000_000).unwrap_or(100_000) as usize,
+        tls: read_tls(&mut section, folder),
     };
     section.finish();
     server
+}
+
+fn read_tls(section: &mut Section<'_>, folder: &Path) -> Option<Tls> {
+    if !section.has("tls") {
+        return None;
+    }
+    let mut section = section.section_or_empty("tls");
+    let wanted = [
+        ("certificate_file", "must name the file with the certificate and its chain, in PEM"),
+        ("key_file", "must name the file with the certificate's private key, in PEM"),
+    ];
+    let [certificate_file, key_file] = wanted.map(|(key, what)| {
+        if !section.has(key) {
+            section.problem(key, what);
+        }
+        section.text(key).map(|path| resolve(Path::new(&path), folder, section.place_of(key)))
+    });
+    section.finish();
+    Some(Tls { certificate_file: certificate_file?, key_file: key_file? })
 }
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);

@@ -122,6 +122,7 @@ fn restart(older: &Config, newer: &Config) -> Vec<&'static str> {
         drain_timeout,
         shards,
         max_connections,
+        tls,
     } = &**server;
     let newer = &newer.server;
     let keys = [
@@ -135,6 +136,7 @@ fn restart(older: &Config, newer: &Config) -> Vec<&'static str> {
         ("server.drain_timeout", *drain_timeout == newer.drain_timeout),
         ("server.shards", *shards == newer.shards),
         ("server.max_connections", *max_connections == newer.max_connections),
+        ("server.tls", *tls == newer.tls),
     ];
     keys.into_iter().chain(sections).filter_map(differing).collect()
 }

@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::intake::Excess;
 use super::shard_thread::Local;
 use super::socket::{Socket, SocketStream};
+use super::tls::Records;
 use crate::fanout::{Input, Newcomer, SessionKey};
 use crate::session::{Format, websocket_frame};
 
@@ -54,8 +55,8 @@ enum Incoming {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, early: Bytes) {
-    let (socket, stream) = Socket::new(tcp, early, local.clock);
+pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, records: Option<Records>, early: Bytes) {
+    let (socket, stream) = Socket::new(tcp, records, early, local.clock);
     let limit = local.frame_bytes.load(Ordering::Relaxed);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)

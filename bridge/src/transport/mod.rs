@@ -11,6 +11,7 @@ mod pipe;
 mod server;
 mod shard_thread;
 mod socket;
+mod tls;
 mod upgrade;
 
 pub use admin::Admin;
@@ -20,3 +21,4 @@ pub use axum::http::Method;
 pub use http::{DevToken, Status};
 pub use server::{Server, ServerHandle};
 pub use shard_thread::{Directory, ShardHandle, ShardThread};
+pub use tls::CertificateError;

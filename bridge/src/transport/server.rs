@@ -12,6 +12,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tidegate_gate::Verifier;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,7 @@ use super::api::{self, Api, Hangup};
 use super::assets::Assets;
 use super::http::{DevToken, Routes, Status, router};
 use super::shard_thread::ShardHandle;
+use super::tls::Certificate;
 use super::upgrade::Upgrades;
 use crate::clock::Clock;
 use crate::config;
@@ -80,10 +82,16 @@ impl Server {
             head_timeout: config.handshake_timeout,
             connections: config.max_connections,
             metrics: Some(Arc::clone(&metrics)),
+            certificate: None,
         };
         let upgrades =
             Upgrades::new(shards, config.allowed_origins.clone(), config.max_connections, Arc::clone(&metrics));
         let routes = Routes { upgrades: Arc::new(upgrades), status, hub, metrics, assets, dev_token, clock: Clock };
+        let certificate = config.tls.as_ref().map(Certificate::load).transpose().map_err(std::io::Error::other)?;
+        if let Some(certificate) = &certificate {
+            tokio::spawn(Arc::clone(certificate).watch());
+        }
+        let limits = Limits { certificate, ..limits };
         serve(listener, router(Arc::new(routes)).merge(api::router(Arc::new(api))), limits)
     }
 }
@@ -115,12 +123,14 @@ pub(super) struct Limits {
     connections: usize,
     /// Where those are counted that are turned away.
     metrics: Option<Arc<Metrics>>,
+    /// What they are shown; without it they speak HTTP in the clear.
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Default for Limits {
     /// Those of a listener for few.
     fn default() -> Self {
-        Self { head_timeout: Duration::from_secs(10), connections: 256, metrics: None }
+        Self { head_timeout: Duration::from_secs(10), connections: 256, metrics: None, certificate: None }
     }
 }
 
@@ -151,27 +161,43 @@ async fn accept(
         }
         // What is written is written whole; waiting for more would only delay it.
         let _ = tcp.set_nodelay(true);
-        let (routes, stop) = (TowerToHyperService::new(router.clone()), stop.clone());
-        let hangup = CancellationToken::new();
-        let from = Hangup(hangup.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(from.clone());
-            routes.call(request)
-        });
+        let (router, stop) = (router.clone(), stop.clone());
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(16 * 1024);
+        let acceptor = limits.certificate.as_ref().map(|certificate| certificate.acceptor());
+        let patience = limits.head_timeout;
         tasks.spawn(async move {
-            let connection = http.serve_connection(TokioIo::new(tcp), service).with_upgrades();
-            tokio::pin!(connection);
-            tokio::select! {
-                // What goes wrong on one connection is that client's affair.
-                _ = connection.as_mut() => {}
-                () = hangup.cancelled() => {}
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = connection.await;
-                }
+            let Some(acceptor) = acceptor else { return converse(tcp, &http, router, stop).await };
+            // What goes wrong on one connection is that client's affair.
+            if let Ok(Ok(tls)) = tokio::time::timeout(patience, acceptor.accept(tcp)).await {
+                converse(tls, &http, router, stop).await;
             }
         });
+    }
+}
+
+/// Speaks HTTP with one client, until one of them ends it.
+async fn converse(
+    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    http: &http1::Builder,
+    router: axum::Router,
+    stop: CancellationToken,
+) {
+    let hangup = CancellationToken::new();
+    let (routes, from) = (TowerToHyperService::new(router), Hangup(hangup.clone()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(from.clone());
+        routes.call(request)
+    });
+    let connection = http.serve_connection(TokioIo::new(io), service).with_upgrades();
+    tokio::pin!(connection);
+    tokio::select! {
+        // What goes wrong on one connection is that client's affair.
+        _ = connection.as_mut() => {}
+        () = hangup.cancelled() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
     }
 }

@@ -5,13 +5,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::TcpStream as StdTcpStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use slotmap::SecondaryMap;
 use tidegate_gate::{Accounts, Principal, Revocation, Seat, TokenError, Verifier};
 use tidegate_log::Log;
@@ -24,7 +22,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::connection;
 use super::pipe::{self, Arrival, Pipe};
-use super::socket::Socket;
+use super::socket::{Socket, Taken};
 use crate::clock::Clock;
 use crate::fanout::{Effect, Input, Moment, Newcomer, Outcomes, Request, SessionKey, Shard, Ticket, Undecided};
 use crate::feed::catch_up::CatchUp;
@@ -49,7 +47,7 @@ const TURNS: usize = 64;
 
 /// What reaches a shard from other threads, beside the feed.
 enum Message {
-    Socket(StdTcpStream, Bytes),
+    Socket(Taken),
     Arrival(Box<Arrival>),
     Publish(Box<Request>, oneshot::Sender<Outcomes>),
     Input(Input),
@@ -150,8 +148,8 @@ impl ShardHandle {
     }
 
     /// Hands a fresh WebSocket over, with what was read beyond the upgrade.
-    pub fn accept(&self, socket: StdTcpStream, early: Bytes) {
-        let _ = self.inbox.send(Message::Socket(socket, early));
+    pub(super) fn accept(&self, socket: Taken) {
+        let _ = self.inbox.send(Message::Socket(socket));
     }
 
     /// Hands somebody over who asks for a session by a request.
@@ -244,7 +242,7 @@ impl ShardThread {
                     local.settle();
                 }
                 Some(message) = inbox.recv() => match message {
-                    Message::Socket(socket, early) => local.accept(socket, early),
+                    Message::Socket(socket) => local.accept(socket),
                     Message::Arrival(arrival) => drop(tokio::task::spawn_local(pipe::serve(Rc::clone(&local), *arrival))),
                     Message::Publish(request, answer) => local.publish(*request, answer),
                     Message::Input(input) => local.input(input),
@@ -376,13 +374,13 @@ impl Local {
         verdict.unwrap_or(Err(TokenError::Malformed("the verification failed")))
     }
 
-    fn accept(self: &Rc<Self>, socket: StdTcpStream, early: Bytes) {
-        match TcpStream::from_std(socket) {
+    fn accept(self: &Rc<Self>, Taken { tcp, records, early }: Taken) {
+        match TcpStream::from_std(tcp) {
             Ok(tcp) => {
                 let local = Rc::clone(self);
                 tokio::task::spawn_local(async move {
                     let metrics = Arc::clone(&local.metrics);
-                    connection::serve(local, tcp, early).await;
+                    connection::serve(local, tcp, records, early).await;
                     metrics.disconnected();
                 });
             }

@@ -16,12 +16,24 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 
 use super::intake::Intake;
+use super::tls::Records;
 use crate::clock::Clock;
 use crate::session::Outbox;
+
+/// A socket that HTTP has been spoken over, on its way to a shard.
+pub(super) struct Taken {
+    pub(super) tcp: std::net::TcpStream,
+    /// Where TLS ends here.
+    pub(super) records: Option<Records>,
+    /// What came along with the upgrade.
+    pub(super) early: Bytes,
+}
 
 /// A connection's way out and its outbox, within one shard's thread.
 pub(super) struct Socket {
     tcp: OwnedWriteHalf,
+    /// What encrypts and decrypts them, where TLS ends here.
+    records: Option<RefCell<Records>>,
     /// Bytes on their way out.
     pub(super) outbox: Rc<RefCell<Outbox>>,
     /// A task waits for the socket to take more.
@@ -53,12 +65,18 @@ const DISCARDED: usize = 1 << 20;
 impl Socket {
     /// Takes a connection apart: its way out, and what tungstenite takes for its stream. `early` came along with the
     /// upgrade.
-    pub(super) fn new(tcp: TcpStream, early: Bytes, clock: Clock) -> (Rc<Self>, SocketStream) {
+    pub(super) fn new(
+        tcp: TcpStream,
+        records: Option<Records>,
+        early: Bytes,
+        clock: Clock,
+    ) -> (Rc<Self>, SocketStream) {
         // Frames are written whole; waiting for more would only delay them.
         let _ = tcp.set_nodelay(true);
         let (read, write) = tcp.into_split();
         let socket = Rc::new(Self {
             tcp: write,
+            records: records.map(RefCell::new),
             outbox: Rc::default(),
             waiting: Cell::new(false),
             ending: Cell::new(false),
@@ -128,6 +146,14 @@ impl Socket {
     }
 
     fn write(&self) -> io::Result<()> {
+        if let Some(records) = &self.records {
+            let (mut records, mut outbox) = (records.borrow_mut(), self.outbox.borrow_mut());
+            outbox.flush(|slices| {
+                records.send(|bytes| self.tcp.try_write(bytes))?;
+                records.take(slices)
+            })?;
+            return records.send(|bytes| self.tcp.try_write(bytes));
+        }
         self.outbox.borrow_mut().flush(|slices| match slices {
             // `send` costs the kernel less than a `writev` of one, and one it is nearly always.
             [one] => self.tcp.try_write(one),
@@ -137,6 +163,12 @@ impl Socket {
 
     fn finish(&self) {
         if self.ending.get() {
+            if let Some(records) = &self.records {
+                let mut records = records.borrow_mut();
+                records.say_goodbye();
+                // It is as good as said: who does not take it sees the socket's end.
+                let _ = records.send(|bytes| self.tcp.try_write(bytes));
+            }
             let tcp: &TcpStream = self.tcp.as_ref();
             let _ = socket2::SockRef::from(tcp).shutdown(std::net::Shutdown::Write);
             self.ended.notify_one();
@@ -182,7 +214,18 @@ impl AsyncRead for SocketStream {
         let before = buffer.filled().len();
         if self.early.is_empty() {
             // Knows after a read that did not fill the buffer that there is no more, and does not ask again.
-            std::task::ready!(Pin::new(&mut self.read).poll_read(cx, buffer))?;
+            let Self { socket, read, .. } = &mut *self;
+            match &socket.records {
+                None => std::task::ready!(Pin::new(read).poll_read(cx, buffer))?,
+                Some(records) => {
+                    let outcome = records.borrow_mut().poll_read(read, cx, buffer);
+                    // Some of TLS's own messages are answered.
+                    if records.borrow().has_more() {
+                        socket.flush();
+                    }
+                    std::task::ready!(outcome)?;
+                }
+            }
         } else {
             let count = self.early.len().min(buffer.remaining());
             buffer.put_slice(&self.early[..count]);

@@ -14,9 +14,12 @@ use axum::response::Response;
 use hyper_util::rt::TokioIo;
 use tidegate_protocol::SUBPROTOCOL;
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::shard_thread::ShardHandle;
+use super::socket::Taken;
+use super::tls::Records;
 use crate::config::Origins;
 use crate::telemetry::Metrics;
 
@@ -106,11 +109,20 @@ impl Upgrades {
 
     fn hand_over(&self, upgraded: hyper::Result<hyper::upgrade::Upgraded>) -> bool {
         let Ok(upgraded) = upgraded else { return false };
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return false };
-        let Ok(socket) = parts.io.into_inner().into_std() else { return false };
+        let (tcp, records, early) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+            Ok(parts) => (parts.io.into_inner(), None, parts.read_buf),
+            Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+                Ok(parts) => {
+                    let (tcp, connection) = parts.io.into_inner().into_inner();
+                    (tcp, Some(Records::new(connection)), parts.read_buf)
+                }
+                Err(_) => return false,
+            },
+        };
+        let Ok(tcp) = tcp.into_std() else { return false };
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(shard) = self.shards.get(turn % self.shards.len().max(1)) else { return false };
-        shard.accept(socket, parts.read_buf);
+        shard.accept(Taken { tcp, records, early });
         true
     }
 }
