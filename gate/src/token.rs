@@ -228,7 +228,9 @@ impl<'a> Parts<'a> {
 
     /// Keys that a header brings or points to (`jwk`, `jku`, `x5c`, `x5u`) are never looked at.
     fn header(&self) -> Result<Header, TokenError> {
-        let header: Header = decode(self.header, "its header is not base64url of a JSON object with \"alg\"")?;
+        let problem = "its header is not base64url of a JSON object with \"alg\", or repeats a member";
+        let Unique(header) = decode(self.header, problem)?;
+        let header: Header = serde_json::from_value(header).map_err(|_| TokenError::Malformed(problem))?;
         if header.crit.is_some() {
             return Err(TokenError::Malformed("it demands extensions (\"crit\") that are not known here"));
         }

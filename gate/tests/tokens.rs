@@ -304,6 +304,10 @@ async fn claims_that_repeat_a_member_say_two_things() {
         let refused = verify(hs256(), &signed(&claims.replacen(once, twice, 1))).await;
         assert!(matches!(refused, Err(TokenError::Malformed(_))), "{twice}: {refused:?}");
     }
+    let twice = forged(&json!({"alg": "HS256"}), &json!({"sub": "ada"}), "AAAA");
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT","t\u0079p":"x"}"#);
+    let twice = twice.replacen(twice.split('.').next().unwrap(), &header, 1);
+    assert!(matches!(verify(hs256(), &twice).await, Err(TokenError::Malformed(_))));
     for no_claims in ["[]", "null", "\"x\"", "", "{}{}"] {
         assert!(matches!(verify(hs256(), &signed(no_claims)).await, Err(TokenError::Malformed(_))), "{no_claims}");
     }

@@ -93,6 +93,28 @@ impl Wire {
         }
     }
 
+    /// All that still comes until the other side ends the connection.
+    pub async fn rest(&mut self) -> String {
+        while self.more().await {}
+        String::from_utf8_lossy(&std::mem::take(&mut self.read)).into_owned()
+    }
+
+    /// What comes of a body in chunks up to this mark, without the chunks' lengths. A mark lies within one chunk.
+    pub async fn chunked_until(&mut self, mark: &str) -> String {
+        loop {
+            let text = String::from_utf8_lossy(&self.read).into_owned();
+            if let Some(end) = text.find(mark) {
+                self.read.drain(..end + mark.len());
+                // What stands before it on a line of its own is a length.
+                let is_length =
+                    |line: &str| line.strip_suffix('\r').is_some_and(|hex| u64::from_str_radix(hex, 16).is_ok());
+                let lines = text[..end].split('\n').filter(|line| !is_length(line) && *line != "\r");
+                return lines.collect::<Vec<_>>().join("\n");
+            }
+            assert!(self.more().await, "the body ended: {text}");
+        }
+    }
+
     /// The next frame: its opcode and payload. `None` at the end of the connection.
     pub async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {

@@ -155,7 +155,10 @@ fn gone() -> Failed {
 
 /// The request's token.
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+    // Of two, a proxy may have looked at the other.
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let only = all.next().filter(|_| all.next().is_none());
+    let token = only.and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
