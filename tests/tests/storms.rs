@@ -14,9 +14,12 @@ use tidegate_tests::wire::{Wire, frame, header, text, upgrade};
 use tidegate_tests::{next, until};
 use tokio::task::JoinSet;
 
-/// Events that the honest session is sent during each storm: 200 a second.
-const EVENTS: i64 = 600;
+/// Events that the honest session is sent during each storm, 200 a second, unless `TIDEGATE_STORM_EVENTS` says more.
+const EVENTS: i64 = 300;
 const PACE: Duration = Duration::from_millis(5);
+
+/// Events that it is sent after each.
+const AFTER: i64 = 20;
 
 /// What a storm may take beside what its connections are allowed: caches, and what an allocator keeps for the next time.
 const SLACK: u64 = 48 << 20;
@@ -42,19 +45,19 @@ impl Honest {
     }
 
     /// Publishes at its pace, and receives all of it in order.
-    async fn goes_on(&mut self, what: &str) {
+    async fn goes_on(&mut self, events: i64, what: &str) {
         let from = self.n;
-        self.n += EVENTS;
+        self.n += events;
         let publisher = self.publisher.clone();
         let publishing = tokio::spawn(async move {
             let mut pace = tokio::time::interval(PACE);
-            for n in from..from + EVENTS {
+            for n in from..from + events {
                 pace.tick().await;
                 let event = json!({"type": "order.created", "data": {"n": n + 1}}).to_string();
                 publisher.publish("orders", None, &event).await.expect("the honest are not limited");
             }
         });
-        for n in from..from + EVENTS {
+        for n in from..from + events {
             assert_eq!(next(&mut self.subscription).await.n(), n + 1, "{what}");
         }
         publishing.await.unwrap();
@@ -96,10 +99,11 @@ impl Storm {
 async fn no_storm_costs_the_honest_an_event_or_the_bridge_its_memory() {
     const SILENT: usize = 500;
     let stage = Embedded::new();
-    let bridge = stage.bridge(&[("TIDEGATE_SERVER__HANDSHAKE_TIMEOUT", "2s")]);
+    let bridge = stage.bridge(&[("TIDEGATE_SERVER__HANDSHAKE_TIMEOUT", "2s"), ("TIDEGATE_WINDOW__BYTES", "4MiB")]);
     let at = bridge.address;
     let mut honest = Honest::of(&stage, &bridge).await;
-    honest.goes_on("in peace").await;
+    let events = std::env::var("TIDEGATE_STORM_EVENTS").map_or(EVENTS, |events| events.parse().expect("a number"));
+    honest.goes_on(events, "in peace").await;
     let calm = bridge.process.memory();
     let eve = stage.token("acme", "eve", "member");
     let orders = text(r#"{"subscribe":{"id":1,"topic":"orders","from":"earliest"}}"#);
@@ -153,14 +157,14 @@ async fn no_storm_costs_the_honest_an_event_or_the_bridge_its_memory() {
     ];
     for (what, begin) in storms {
         let storm = begin();
-        honest.goes_on(what).await;
+        honest.goes_on(events, what).await;
         let during = bridge.process.memory().saturating_sub(calm);
         storm.ends().await;
         // Those that do not read may have their credit, and each connection what it needs to be one.
         let allowed = SLACK + 50 * (256 + 64) * 1024 + SILENT as u64 * 64 * 1024;
         assert!(during < allowed, "{what}: {} MiB more", during >> 20);
         until("they are gone", async || bridge.metric("tidegate_connections") <= HONEST).await;
-        honest.goes_on("after it").await;
+        honest.goes_on(AFTER, "after it").await;
         let after = bridge.process.memory().saturating_sub(calm);
         assert!(after < SLACK, "{what}: {} MiB stayed", after >> 20);
         println!("{what:30} {:4} MiB more while it lasted, {:3} MiB after", during >> 20, after >> 20);

@@ -34,6 +34,7 @@ const TARGETS: &[Target] = &[
     Target { name: "cursor", longest: 512, vectors: &["cursors"] },
     Target { name: "report", longest: 2048, vectors: &["reports"] },
     Target { name: "record", longest: 4096, vectors: &["envelopes"] },
+    Target { name: "event_stream", longest: 512, vectors: &[] },
     Target { name: "condition", longest: 2200, vectors: &[] },
 ];
 

@@ -43,6 +43,7 @@ struct Soak {
 const SOAKS: &[Soak] = &[
     Soak { name: "fuzz", about: "every parser of what comes from outside, by its fuzz target", run: fuzzing },
     Soak { name: "properties", about: "every property test with many more cases", run: properties },
+    Soak { name: "storms", about: "volume as a weapon, against a release build", run: storms },
     Soak { name: "rounds", about: "the end-to-end tests again and again", run: rounds },
 ];
 
@@ -83,6 +84,15 @@ fn properties(options: &Options) -> anyhow::Result<Tally> {
     let mut command = process::cargo();
     command.env("PROPTEST_CASES", options.cases.to_string());
     test::counted(command.args(["test", "--locked", "--no-fail-fast", "--lib", "--bins"]))
+}
+
+/// As long as it takes to send the session beside each storm so many events, 200 a second.
+fn storms(_: &Options) -> anyhow::Result<Tally> {
+    process::run(process::cargo().args(["build", "--locked", "--release", "--bin", "tidegate"]))?;
+    let binary = std::env::current_dir()?.join("target/release/tidegate");
+    let mut command = process::cargo();
+    command.env("TIDEGATE_BIN", binary).env("TIDEGATE_STORM_EVENTS", "4000");
+    test::counted(command.args(["test", "--locked", "--test", "storms", "--", "--nocapture"]))
 }
 
 fn rounds(options: &Options) -> anyhow::Result<Tally> {
