@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tidegate_client::native::Client;
 use tidegate_gate::{ClaimMapping, Signer, TokenRequest};
 use tidegate_tests::bridge::{connect, get};
-use tidegate_tests::process::Process;
+use tidegate_tests::process::{Process, tidegate};
 use tidegate_tests::raw::{Said, Session};
 use tidegate_tests::until;
 
@@ -43,8 +43,12 @@ struct Reloaded {
 
 impl Reloaded {
     async fn start(grants: &str) -> Self {
+        Self::start_with(&format!("{HEAD}{grants}")).await
+    }
+
+    async fn start_with(text: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let file = write(&directory, &format!("{HEAD}{grants}"));
+        let file = write(&directory, text);
         let process = Process::start(&["serve", "--config", file.to_str().expect("a path in UTF-8")], &[]);
         let address = process.word_after("serving address=").parse().expect("an address");
         until("it is ready", async || get(address, "/readyz").0 == 200).await;
@@ -248,4 +252,43 @@ async fn a_topic_that_lies_elsewhere_is_subscribed_to_anew_by_the_client() {
         assert!(n < 200, "it never came back");
     };
     assert!(seen > 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_admin_api_says_what_changed_or_every_problem() {
+    const KEY: &str = "an admin's key of these tests, long enough";
+    let head = format!("{HEAD}[admin]\nlisten = \"127.0.0.1:0\"\n[admin.keys]\nalice = \"{KEY}\"\n");
+    let grants = |more: &str| format!("{}{}", grant("keeps", ""), more);
+    let bridge = Reloaded::start_with(&format!("{head}{}", grants(&grant("loses", "")))).await;
+    bridge.writer().await;
+    let admin = bridge.process.word_after("admin API listening address=");
+    let reload = |key: &str| {
+        let mut command = tidegate(&["reload", "--json"]);
+        command.env("TIDEGATE_ADMIN", format!("http://{admin}")).env("TIDEGATE_ADMIN_KEY", key);
+        let output = command.output().expect("it starts");
+        let texts = [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("it writes UTF-8"));
+        (output.status.success(), texts)
+    };
+    let mut loses = bridge.subscribed("lou", "loses").await;
+    let topic = "[topics.invoices]\nphysical = \"{tenant}.invoices\"\n";
+    write(&bridge.directory, &format!("{head}{topic}[window]\nbytes = \"2MiB\"\n{}", grants("")));
+    let (done, [answer, _]) = reload(KEY);
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert!(done);
+    assert_eq!(
+        (&answer["grants"], &answer["topics"]["added"]),
+        (&json!({"added": 0, "removed": 1}), &json!(["invoices"]))
+    );
+    assert_eq!((&answer["sessions_told"], &answer["subscriptions_ended"]), (&json!(1), &json!(1)), "{answer}");
+    assert_eq!(answer["not_applied_until_restart"], json!(["window"]));
+    // The answer comes when it is done.
+    assert_eq!(frame(&mut loses).await["error"]["code"], "denied");
+    assert!(!reload("another key, which is as long as that one").0);
+
+    let line = head.lines().count() + 7;
+    write(&bridge.directory, &format!("{head}{}{}", grants(""), grant("more", "").replace("replay", "reply")));
+    let (done, [_, said]) = reload(KEY);
+    assert!(!done && said.contains("nothing was changed"), "{said}");
+    let found = said.lines().find(|said| said.contains("\"reply\"")).expect("the problem");
+    assert!(found.contains(&format!("tidegate.toml:{line}: grants[2].allow")), "{found}, not {line}");
 }
