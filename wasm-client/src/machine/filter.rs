@@ -3,7 +3,7 @@
 use super::words::Member;
 
 /// Types that one subscription may name. Who together name more ask for all, and each is given its own.
-const MAX_TYPES: usize = 64;
+const MAX_TYPES: usize = 128;
 
 /// Whether a type, or all that a pattern (`order.*`) stands for, is among what `pattern` stands for.
 pub(super) fn covers(pattern: &str, wanted: &str) -> bool {
@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn those_who_want_too_many_together_ask_for_all() {
-        let many: Vec<String> = (0..64).map(|n| format!("order.t{n}")).collect();
+        let many: Vec<String> = (0..128).map(|n| format!("order.t{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(together(&[&many]).len(), 64);
-        assert_eq!(together(&[&many, &["order.t3"]]).len(), 64);
+        assert_eq!(together(&[&many]).len(), 128);
+        assert_eq!(together(&[&many, &["order.t3"]]).len(), 128);
         assert_eq!(together(&[&many, &["cart.add"]]), [""; 0]);
     }
 
