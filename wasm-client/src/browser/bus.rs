@@ -1,6 +1,5 @@
 //! The core of the npm package's bus: what JavaScript calls, and what it is told.
 
-use js_sys::{Array, JsString};
 use lol_alloc::{FreeListAllocator, LockedAllocator};
 use tidegate_protocol::frame::{self, FailureKind, Publish};
 use tidegate_protocol::ledger::Column;
@@ -8,7 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use super::connection::{Application, Connection};
 use super::platform;
-use super::value::Json;
+use super::value::{Json, List};
 use crate::machine::{Arrival, Dispatch, Effect, Handle, Options, Outcome, Problem, State, Transports, Want};
 
 #[wasm_bindgen]
@@ -61,7 +60,7 @@ extern "C" {
     fn ledger(this: &Hooks, handle: u32, report: &JsValue);
     /// Dispatches a batch. The answer is undefined when all was consumed, else `[ordinal, code, reason, …]`.
     #[wasm_bindgen(method)]
-    fn batch(this: &Hooks, topic: &str, session: u32, view: u32, seq: f64, entries: &JsValue) -> Option<Array>;
+    fn batch(this: &Hooks, topic: &str, session: u32, view: u32, seq: f64, entries: &JsValue) -> Option<List>;
 }
 
 /// A few hundred blocks live here at a time; the standard allocator is 3 KiB more of a page's download.
@@ -104,7 +103,7 @@ impl Core {
     }
 
     /// A frame came over the stream.
-    pub fn heard(&self, text: &JsString) {
+    pub fn heard(&self, text: &JsValue) {
         self.0.heard(text);
     }
 

@@ -4,16 +4,14 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use js_sys::JsString;
 use tidegate_protocol::frame::ServerFrame;
 use tidegate_protocol::ids::uuid_v7;
 use tidegate_protocol::ledger::Column;
 use wasm_bindgen::prelude::*;
-use web_sys::{CloseEvent, MessageEvent};
 
 use super::platform::{self, Online, Soon, Timer};
-use super::socket::{Ears, Socket};
-use super::value::Json;
+use super::socket::{CloseEvent, Ears, MessageEvent, Socket};
+use super::value::{Json, text_length};
 use crate::machine::{
     Arrival, Call, Dispatch, Effect, Handle, Machine, Options, Outcome, Problem, State, Transport, Want,
 };
@@ -241,10 +239,12 @@ impl Connection {
     }
 
     /// A frame's text has come: over a stream, or a socket.
-    pub(super) fn heard(&self, text: &JsString) {
+    pub(super) fn heard(&self, text: &JsValue) {
+        // The protocol has no binary messages.
+        let Some(length) = text_length(text) else { return };
         // Credit is counted in UTF-8 bytes, which a string does not tell. Twice its length is never less than
         // half of them, and so reports still go out before the credit is used up.
-        let bytes = text.length() as usize * 2;
+        let bytes = length as usize * 2;
         let decoded = Json::parse(text).ok_or(tidegate_protocol::frame::BadFrame::Shape);
         match decoded.and_then(|json| Ok((ServerFrame::decode(&json)?, json))) {
             Ok((Some(frame), json)) => self.receive(frame, &json, bytes),
@@ -281,9 +281,8 @@ fn ears(inner: &Weak<Inner>) -> Ears {
     Ears {
         opened: Closure::new(calling(inner, |connection| connection.drive(Machine::socket_opened))),
         heard: Closure::new(move |message: MessageEvent| {
-            // The protocol has no binary messages.
-            if let (Some(inner), Ok(text)) = (heard.upgrade(), message.data().dyn_into::<JsString>()) {
-                Connection(inner).heard(&text);
+            if let Some(inner) = heard.upgrade() {
+                Connection(inner).heard(&message.data());
             }
         }),
         closed: Closure::new(move |event: CloseEvent| {

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 
-use js_sys::Function;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -12,17 +11,17 @@ extern "C" {
     #[wasm_bindgen(thread_local_v2, js_namespace = performance, js_name = timeOrigin)]
     static ORIGIN: f64;
     #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(call: &Function, after: f64) -> JsValue;
+    fn set_timeout(call: &JsValue, after: f64) -> JsValue;
     #[wasm_bindgen(js_name = clearTimeout)]
     fn clear_timeout(timer: &JsValue);
     #[wasm_bindgen(js_name = queueMicrotask)]
-    fn queue_microtask(call: &Function);
+    fn queue_microtask(call: &JsValue);
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn fill_random(bytes: &mut [u8]);
     #[wasm_bindgen(js_name = addEventListener)]
-    fn add_event_listener(kind: &str, call: &Function);
+    fn add_event_listener(kind: &str, call: &JsValue);
     #[wasm_bindgen(js_name = removeEventListener)]
-    fn remove_event_listener(kind: &str, call: &Function);
+    fn remove_event_listener(kind: &str, call: &JsValue);
 }
 
 /// Milliseconds since the epoch, on a clock that never goes back.
@@ -119,6 +118,6 @@ impl Drop for Online {
     }
 }
 
-fn call_of(call: &Closure<dyn FnMut()>) -> &Function {
-    call.as_ref().unchecked_ref()
+fn call_of(call: &Closure<dyn FnMut()>) -> &JsValue {
+    call.as_ref()
 }
