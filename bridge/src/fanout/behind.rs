@@ -105,6 +105,7 @@ impl Shard {
         let view = wants.clone();
         let topic_key = view.topic;
         let Reading::Window(mut number) = behind.reading else { return Step::Wait };
+        let batch = (behind.view, behind.seq);
         let mut position = std::mem::take(&mut behind.position);
         let range = self.window.range(topic_key);
         if number < range.start {
@@ -115,7 +116,7 @@ impl Shard {
             }
             return Step::More;
         }
-        let mut pending = Pending::new(view.format);
+        let mut pending = Pending::new(view.format, batch);
         let window = std::mem::replace(&mut self.window, super::window::Window::new(0));
         let until = range.end.min(number + SCANNED);
         while number < until
@@ -150,8 +151,9 @@ impl Shard {
         let view = wants.clone();
         let reading = std::mem::replace(&mut behind.reading, Reading::Undecided);
         let Reading::Chunk { round, mut at, partition, next } = reading else { return Step::Wait };
+        let batch = (behind.view, behind.seq);
         let mut position = std::mem::take(&mut behind.position);
-        let mut pending = Pending::new(view.format);
+        let mut pending = Pending::new(view.format, batch);
         while let Some(entry) = round.entries.get(at) {
             if !self.take(&view, &round, entry, &mut position, &mut pending) {
                 break;
@@ -212,7 +214,8 @@ impl Shard {
         let (wants, position) = (wants.clone(), behind.position.clone());
         let (view, seq) = (behind.view, behind.seq);
         behind.seq += 1;
-        let framed = pending.frame(view, seq, |reached| self.seal_batch(&wants, seq, || position, reached));
+        let cursor = self.seal_batch(&wants, seq, || position, pending.reached());
+        let framed = pending.frame(&cursor);
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count);
         }

@@ -8,9 +8,10 @@ use tidegate_log::{Offsets, TopicId, TopicKey};
 use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
 
 use super::keyed::Met;
+use super::reached::Reached;
 use super::shard::Shard;
 use super::undecided::UndecidedList;
-use super::view::{Event, View, ViewKey, ViewRef};
+use super::view::{Event, Sealed, View, ViewKey, ViewRef, is_full};
 use super::{Effect, SessionKey};
 use crate::feed::Round;
 use crate::ledger::RowId;
@@ -23,8 +24,13 @@ impl Shard {
         for round in &rounds {
             self.offer(round, &mut touched);
         }
+        let mut ends = Ends::default();
+        for &(key, partition, next) in rounds.iter().flat_map(|round| &round.reached) {
+            let at = ends.reached.entry((key, partition)).or_insert(next);
+            *at = (*at).max(next);
+        }
         for &view in &touched {
-            self.frame_view(view);
+            self.frame_view(view, Some(&mut ends));
         }
         for &(key, partition, next) in rounds.iter().flat_map(|round| &round.reached) {
             if let Some(topic) = self.topics.get_mut(key) {
@@ -70,27 +76,37 @@ impl Shard {
                 Met::Undecidable(access) => offer.undecided.note(access, event),
             });
             for view in full.split_off(0) {
-                self.frame_view(view);
+                self.frame_view(view, None);
                 let (views, undecided) = (&mut self.views, &mut self.undecided);
                 Offer { views, undecided, touched: &mut *touched, full: &mut full, event, row }.to(view);
             }
         }
     }
 
-    /// Closes a view's batch and puts it into the outbox of every member.
-    fn frame_view(&mut self, view_ref: ViewRef) {
-        let Some(view) = self.views.get(view_ref) else { return };
-        if view.pending.is_empty() {
-            return;
-        }
-        let key = view.key.clone();
-        let Some(view) = self.views.get_mut(view_ref) else { return };
-        let mut pending = std::mem::take(&mut view.pending);
+    /// Closes a view's batch and puts it into the outbox of every member. `ends` is there when all of the rounds was
+    /// offered to it: then it reached the end of each partition that it touched.
+    fn frame_view(&mut self, view_ref: ViewRef, ends: Option<&mut Ends>) {
+        let Some(view) = self.views.get_mut(view_ref).filter(|view| !view.pending.is_empty()) else { return };
         let (id, seq) = (view.id, view.seq);
         view.seq += 1;
+        let mut pending = std::mem::take(&mut view.pending);
         let members = std::mem::take(&mut view.members);
+        let key = &self.views[view_ref].key;
         let position = || Self::live_position(&self.views, &self.topics, view_ref);
-        let framed = pending.frame(id, seq, |reached| self.seal_batch(&key, seq, position, reached));
+        let reached = pending.reached();
+        if let Some(ends) = &ends {
+            reached.advance(|partition| ends.reached.get(&(key.topic, partition)).copied());
+        }
+        let framed = match ends {
+            Some(ends) if !is_full(key.format, seq) => {
+                let cursor = ends.cursor(key, reached, |reached| self.seal_batch(key, seq, position, reached));
+                pending.frame(cursor)
+            }
+            _ => {
+                let cursor = self.seal_batch(key, seq, position, reached);
+                pending.frame(&cursor)
+            }
+        };
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count) * members.len() as u64;
         }
@@ -108,7 +124,7 @@ impl Shard {
         let Some(view) = self.views.get_mut(view_ref) else { return };
         view.members = members;
         view.pending = pending;
-        view.round_reached.extend(&framed.reached);
+        framed.reached.iter().for_each(|(partition, next)| view.round_reached.insert(partition, next));
         for (key, _) in exhausted {
             self.pause(key);
         }
@@ -155,7 +171,7 @@ impl Shard {
         let Some(view) = views.get(view) else { return Offsets::new() };
         let Some(topic) = topics.get(view.key.topic) else { return Offsets::new() };
         let mut position = topic.tail.clone();
-        position.extend(&view.round_reached);
+        position.extend(view.round_reached.iter());
         position
     }
 
@@ -164,9 +180,8 @@ impl Shard {
         let view_ref = match self.view_of.get(&key) {
             Some(&view) => view,
             None => {
-                let view = self.views.insert(View::new(0, key.clone()));
                 let id = self.view_id();
-                self.views[view].id = id;
+                let view = self.views.insert(View::new(id, key.clone()));
                 if let Some(topic) = self.topics.get_mut(key.topic) {
                     topic.tenant(&tenant_name(key.access.scope())).add(view, &key);
                 }
@@ -258,6 +273,25 @@ impl Shard {
             let moved = Moved { subscription, at, recovered: false, reason: MovedReason::LogChanged, gap: None };
             self.say(session, &ServerFrame::Moved(moved));
         }
+    }
+}
+
+/// Where rounds that are handled together end, and the cursor that says so: views that touched the same partitions stand
+/// at the same place, and those of one tenant share it.
+#[derive(Default)]
+struct Ends {
+    reached: hashbrown::HashMap<(TopicKey, i32), i64>,
+    sealed: Option<(TopicKey, Scope, Reached, Sealed)>,
+}
+
+impl Ends {
+    fn cursor(&mut self, of: &ViewKey, reached: &Reached, seal: impl FnOnce(&Reached) -> Sealed) -> &Sealed {
+        let same = |(topic, scope, sealed, _): &(TopicKey, Scope, Reached, Sealed)| {
+            (*topic, scope, sealed) == (of.topic, of.access.scope(), reached)
+        };
+        let known = self.sealed.take().filter(same);
+        let new = || (of.topic, of.access.scope().clone(), reached.clone(), seal(reached));
+        &self.sealed.insert(known.unwrap_or_else(new)).3
     }
 }
 

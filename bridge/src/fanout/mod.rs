@@ -14,6 +14,7 @@ mod live;
 mod observe;
 mod publish;
 mod publishing;
+mod reached;
 mod renew;
 mod requests;
 mod revoke;

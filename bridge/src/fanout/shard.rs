@@ -15,9 +15,10 @@ use tidegate_protocol::timestamp::Millis;
 
 use super::index::Topics;
 use super::publishing::Publisher;
+use super::reached::Reached;
 use super::requests::Requests;
 use super::undecided::UndecidedList;
-use super::view::{FULL_CURSOR_EVERY, Sealed, View, ViewKey, ViewRef};
+use super::view::{Sealed, View, ViewKey, ViewRef, is_full};
 use super::window::Window;
 use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
 use crate::cursor::Sealer;
@@ -393,14 +394,14 @@ impl Shard {
         of: &ViewKey,
         seq: u64,
         position: impl FnOnce() -> Offsets,
-        reached: &Offsets,
+        reached: &Reached,
     ) -> Sealed {
-        let full = of.format.full_cursors() || seq % FULL_CURSOR_EVERY == FULL_CURSOR_EVERY - 1;
+        let full = is_full(of.format, seq);
         if !full {
-            return Sealed { cursor: self.seal(of.topic, of.access.scope(), false, reached), full };
+            return Sealed { cursor: self.seal(of.topic, of.access.scope(), false, &reached.into()), full };
         }
         let mut position = position();
-        for (&partition, &next) in reached {
+        for (partition, next) in reached.iter() {
             let at = position.entry(partition).or_insert(next);
             *at = (*at).max(next);
         }

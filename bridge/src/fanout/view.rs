@@ -9,11 +9,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 use slotmap::new_key_type;
 use tidegate_gate::{Access, Content, Extracted, Facts, Filter, Path, Permitted};
-use tidegate_log::{Offsets, TopicKey};
+use tidegate_log::TopicKey;
 use tidegate_protocol::frame::BatchWriter;
 use tidegate_protocol::timestamp::Millis;
 
 use super::SessionKey;
+use super::reached::Reached;
 use crate::feed::{Entry, Round};
 use crate::ledger::RowId;
 use crate::session::{BatchRows, Format, event_stream, websocket_frame};
@@ -56,7 +57,7 @@ pub struct View {
     /// The batch that is being filled.
     pub pending: Pending,
     /// How far the batches of the round that is being handled came.
-    pub round_reached: Offsets,
+    pub round_reached: Reached,
     /// The last event that was offered to it by key, by its number in this shard: it may lie under several keys.
     pub offered: u64,
 }
@@ -64,7 +65,7 @@ pub struct View {
 impl View {
     /// A view without members.
     pub fn new(id: u32, key: ViewKey) -> Self {
-        let (members, pending, round_reached) = (Vec::new(), Pending::new(key.format), Offsets::new());
+        let (members, pending, round_reached) = (Vec::new(), Pending::new(key.format, (id, 0)), Reached::default());
         Self { id, key, seq: 0, members, pending, round_reached, offered: 0 }
     }
 }
@@ -121,14 +122,22 @@ impl Facts for Event<'_> {
 #[derive(Debug, Default)]
 pub struct Pending {
     format: Format,
-    entries: Vec<u8>,
+    /// The view, and the batch's number in it.
+    at: (u32, u64),
+    /// The entries; for WebSockets the whole frame as far as it came, so that it need not be copied.
+    bytes: Vec<u8>,
     rows: Vec<RowId>,
-    reached: Offsets,
+    reached: Reached,
 }
 
 /// Of so many batches of a view one carries a full cursor, so that no client has to keep more deltas. (Tests see to it
 /// that it happens often.)
-pub const FULL_CURSOR_EVERY: u64 = if cfg!(test) { 4 } else { 64 };
+const FULL_CURSOR_EVERY: u64 = if cfg!(test) { 4 } else { 64 };
+
+/// Whether the batch of this number carries a full cursor.
+pub fn is_full(format: Format, seq: u64) -> bool {
+    format.full_cursors() || seq % FULL_CURSOR_EVERY == FULL_CURSOR_EVERY - 1
+}
 
 /// The cursor of a batch.
 #[derive(Debug)]
@@ -147,13 +156,13 @@ pub struct Framed {
     /// What the ledger and the in-flight tables keep of it.
     pub rows: Rc<BatchRows>,
     /// How far it came, in each partition it touched.
-    pub reached: Offsets,
+    pub reached: Reached,
 }
 
 impl Pending {
-    /// Nothing yet, for readers of this format.
-    pub fn new(format: Format) -> Self {
-        Self { format, ..Self::default() }
+    /// Nothing yet, for readers of this format: the batch of this view and number.
+    pub fn new(format: Format, at: (u32, u64)) -> Self {
+        Self { format, at, ..Self::default() }
     }
 
     /// Whether nothing waits.
@@ -163,7 +172,7 @@ impl Pending {
 
     /// Whether one more event would make the batch longer than it may be.
     pub fn is_full_for(&self, event: &Event<'_>) -> bool {
-        !self.is_empty() && self.entries.len() + event.round.wire(event.entry).len() + AROUND > BATCH_BYTES
+        !self.is_empty() && self.bytes.len() + event.round.wire(event.entry).len() + AROUND > BATCH_BYTES
     }
 
     /// Adds an event that the gate let through.
@@ -173,53 +182,56 @@ impl Pending {
         match self.format {
             Format::Events => {
                 let event_type = Some(round.event_type(entry));
-                event_stream::message(&mut self.entries, event_type, round.event(entry).as_bytes(), None);
+                event_stream::message(&mut self.bytes, event_type, round.event(entry).as_bytes(), None);
             }
             Format::WebSocket | Format::Stream => {
-                if !self.entries.is_empty() {
-                    self.entries.push(b',');
+                let wire = round.wire(entry);
+                if !self.is_empty() {
+                    self.bytes.push(b',');
+                } else if self.format == Format::WebSocket {
+                    self.bytes = websocket_frame::begin(wire.len() + AROUND);
+                    BatchWriter::head(&mut self.bytes, self.at.0, self.at.1);
                 }
-                self.entries.extend_from_slice(round.wire(entry));
+                self.bytes.extend_from_slice(wire);
             }
         }
         self.rows.push(row);
         self.reached.insert(event.entry.partition, event.entry.offset + 1);
     }
 
-    /// Closes the batch. `seal` makes the cursor that goes with it, of what it reached.
-    pub fn frame(&mut self, view: u32, seq: u64, seal: impl FnOnce(&Offsets) -> Sealed) -> Framed {
-        let reached = std::mem::take(&mut self.reached);
-        let Sealed { cursor, full } = seal(&reached);
-        let length = self.entries.len() + AROUND;
+    /// How far it came.
+    pub fn reached(&mut self) -> &mut Reached {
+        &mut self.reached
+    }
+
+    /// Closes the batch, with the cursor that goes with it. The next one follows.
+    pub fn frame(&mut self, Sealed { cursor, full }: &Sealed) -> Framed {
+        let (view, seq) = self.at;
+        self.at.1 += 1;
+        let entries = std::mem::take(&mut self.bytes);
+        let length = entries.len() + AROUND;
         let bytes = match self.format {
             Format::WebSocket => {
-                let mut frame = websocket_frame::begin(length);
-                BatchWriter::head(&mut frame, view, seq);
-                frame.extend_from_slice(&self.entries);
-                BatchWriter::tail(&mut frame, &cursor, full);
+                let mut frame = entries;
+                BatchWriter::tail(&mut frame, cursor, *full);
                 websocket_frame::finish(frame)
             }
             Format::Stream => {
                 let mut message = Vec::with_capacity(length);
                 message.extend_from_slice(b"data: ");
                 BatchWriter::head(&mut message, view, seq);
-                event_stream::lines(&mut message, &self.entries);
-                BatchWriter::tail(&mut message, &cursor, full);
+                event_stream::lines(&mut message, &entries);
+                BatchWriter::tail(&mut message, cursor, *full);
                 message.extend_from_slice(b"\n\n");
                 message.into()
             }
             Format::Events => {
-                let mut messages = Vec::with_capacity(length);
-                messages.extend_from_slice(&self.entries);
-                event_stream::identify(&mut messages, &cursor);
+                let mut messages = entries;
+                event_stream::identify(&mut messages, cursor);
                 messages.into()
             }
         };
-        self.entries.clear();
-        if self.entries.capacity() > 2 * BATCH_BYTES {
-            self.entries = Vec::new();
-        }
         let rows = Rc::new(BatchRows::new(std::mem::take(&mut self.rows)));
-        Framed { bytes, rows, reached }
+        Framed { bytes, rows, reached: std::mem::take(&mut self.reached) }
     }
 }
