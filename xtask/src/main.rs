@@ -5,6 +5,7 @@ mod bench;
 mod checksum;
 mod dev;
 mod fuzz;
+mod guard;
 mod package;
 mod process;
 mod soak;
@@ -32,6 +33,8 @@ enum Task {
     Package,
     /// Measures the bridge beside what it is compared with: CPU, latency, memory, size.
     Bench(bench::Options),
+    /// Counts the instructions of the hot paths, and compares them with what is written down.
+    Guard(guard::Options),
     /// Checks the rules of this tree that compilers don't: import walls, file heads, documents.
     Tidy,
     /// Runs what is too slow for every change: fuzz targets, property tests with many more cases, and more.
@@ -55,6 +58,8 @@ fn main() -> ExitCode {
         }
         // Says itself what is not reached.
         Task::Bench(options) => bench::run(&options),
+        // Says itself what became dearer.
+        Task::Guard(options) => guard::run(&options),
         Task::Tidy => tidy::run().map(|()| true),
         // Says itself what failed.
         Task::Soak(options) => Ok(soak::run(&options)),

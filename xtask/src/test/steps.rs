@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Tally;
 use crate::process;
 use crate::tools::{Tool, Tools, find};
-use crate::{assets, fuzz, tidy, workspace};
+use crate::{assets, fuzz, guard, tidy, workspace};
 
 /// One step of the run.
 pub(super) struct Step {
@@ -63,6 +63,13 @@ pub(super) const STEPS: &[Step] = &[
         run: rustdoc,
     },
     Step { name: "fuzz", about: "every fuzz target for a while", quick: false, tools: &[Tool::Compiler], run: fuzzing },
+    Step {
+        name: "guard",
+        about: "instructions of the hot paths (where every change is judged: CI, or --only guard)",
+        quick: false,
+        tools: &[Tool::Compiler, Tool::Valgrind],
+        run: |_| guard::check(),
+    },
     Step {
         name: "client",
         about: "the packed npm package in Chromium: a plain page, a bundler, its types",
@@ -137,7 +144,7 @@ fn rustdoc(_: &Tools) -> anyhow::Result<Tally> {
 
 /// A minute each where every change is judged, and seconds where somebody waits: `cargo xtask soak` does it for long.
 fn fuzzing(_: &Tools) -> anyhow::Result<Tally> {
-    let judged = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+    let judged = super::is_judged();
     fuzz::run(Duration::from_secs(if judged { 60 } else { 5 }), &[])
 }
 

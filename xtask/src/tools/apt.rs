@@ -37,6 +37,7 @@ pub(super) fn missing(tool: Tool) -> Vec<Package> {
         }
         // Ubuntu's package of this name only points to a snap, which does not run everywhere.
         Tool::Chromium => need(chromium::present() || !is_debian(), &["chromium"]),
+        Tool::Valgrind => need(find("valgrind").is_some(), &["valgrind"]),
         Tool::Kcat => need(find("kcat").is_some(), &["kcat"]),
         Tool::Python => {
             need(find("python3").is_some(), &["python3"]);

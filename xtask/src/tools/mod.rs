@@ -28,6 +28,8 @@ pub(crate) enum Tool {
     Chromium,
     /// `kcat`.
     Kcat,
+    /// `valgrind`.
+    Valgrind,
     /// `python3`, able to make virtual environments.
     Python,
 }
@@ -60,7 +62,7 @@ pub(crate) fn ensure(wanted: &[Tool]) -> anyhow::Result<Tools> {
             Tool::Kafka => tools.variables.push(("TIDEGATE_KAFKA_LIBS", kafka::jars()?)),
             Tool::Node => tools.path.extend(node::ensure()?),
             Tool::Chromium => tools.variables.push(("CHROMIUM", chromium::ensure(&tools)?)),
-            Tool::Compiler | Tool::Kcat | Tool::Python => {}
+            Tool::Compiler | Tool::Kcat | Tool::Python | Tool::Valgrind => {}
         }
     }
     Ok(tools)
