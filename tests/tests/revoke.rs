@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate_client::native::State;
 use tidegate_protocol::code;
-use tidegate_tests::bridge::{Bridge, get};
+use tidegate_tests::bridge::{Bridge, connect, get};
 use tidegate_tests::process::{Process, tidegate};
 use tidegate_tests::proxy::Proxy;
 use tidegate_tests::raw::{Said, Session};
@@ -141,10 +142,14 @@ async fn a_subject_is_revoked_on_every_node_and_for_those_that_start_later() {
     let (mut colleague, _) = subscribed(one.address, &stage.token("acme", "bob", "member")).await;
     let (mut namesake, _) = subscribed(two.address, &stage.token("globex", "ada", "member")).await;
 
+    // The shipped client has nothing to come back with, and does not try.
+    let client = one.client(&old).await;
     let admin = admin_of(&one);
     let said = done(admin, &["--tenant", "acme", "--subject", "ada", "--reason", "left the company"]);
     assert!(said.starts_with("revoked subject/acme/ada (_tidegate.revocations[0] at "), "{said}");
     assert_eq!((here.end().await, there.end().await), (ended(), ended()));
+    let why = client.state().wait_for(|state| matches!(state, State::Closed(_))).await.expect("it says").clone();
+    assert!(matches!(&why, State::Closed(Some(problem)) if problem.code == "revoked"), "{why:?}");
     for node in [&one, &two] {
         assert_eq!(refused(node.address, &old).await, Some(revoked()));
     }
@@ -157,7 +162,7 @@ async fn a_subject_is_revoked_on_every_node_and_for_those_that_start_later() {
     goes_on(&mut namesake).await;
     let new = newer(&stage, two.address, "acme", "ada").await;
     assert_eq!(refused(one.address, &new).await, None);
-    assert_eq!(one.metric("tidegate_sessions_revoked_total"), 1);
+    assert_eq!(one.metric("tidegate_sessions_revoked_total"), 2);
     assert!(done(admin, &["--list"]).contains("subject/acme/ada  left the company"));
 
     // Whoever begins now knows.
@@ -250,8 +255,14 @@ async fn no_session_is_taken_before_revocations_are_read() {
     let admin: SocketAddr = early.word_after("admin API listening address=").parse().expect("an address");
     let output = revoke(admin, &["--tenant", "piper"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("does not know what has been revoked"), "{output:?}");
+    // The shipped client keeps trying.
+    let patient = tokio::spawn({
+        let token = stage.token("piper", "bob", "member");
+        async move { connect(address, &token).await }
+    });
     nobody.lead_to(kafka);
     until("it is ready", async || get(address, "/readyz").0 == 200).await;
+    timeout(LONG, patient).await.expect("it gets through").expect("it is let in");
     assert_eq!(refused(address, &good).await, None);
     assert_eq!(refused(address, &old).await, Some(revoked()));
 }

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::api::{self, Api, Hangup};
 use super::assets::Assets;
 use super::http::{DevToken, Routes, Status, router};
-use super::shard_thread::ShardHandle;
+use super::shard_handle::ShardHandle;
 use super::tls::Certificate;
 use super::upgrade::Upgrades;
 use crate::clock::Clock;

@@ -4,16 +4,15 @@
 //! shard wants done is done before the call returns. No task is woken to write to a socket.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use slotmap::SecondaryMap;
 use tidegate_gate::{Accounts, Principal, Revocation, Seat, TokenError, Verifier};
 use tidegate_log::Log;
-use tidegate_protocol::code::{self, CloseCode, ErrorCode};
+use tidegate_protocol::code::{CloseCode, ErrorCode};
 use tidegate_protocol::frame::Failed;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -21,7 +20,9 @@ use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
 use super::connection;
-use super::pipe::{self, Arrival, Pipe};
+use super::directory::{Directory, Identity, identity};
+use super::pipe::{self, Pipe};
+use super::shard_handle::{Message, ShardHandle, ShardInbox};
 use super::socket::{Socket, Taken};
 use crate::clock::Clock;
 use crate::fanout::{Effect, Input, Moment, Newcomer, Outcomes, Request, SessionKey, Shard, Ticket, Undecided};
@@ -36,30 +37,11 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often it hands its snapshot to the ledger.
 const SNAPSHOT: Duration = Duration::from_secs(1);
 
-/// Revocations that a shard may lie behind.
-const REVOCATIONS: usize = 1024;
-
 /// Failures of conditions that are logged each second; all are counted.
 const LOGGED: u32 = 5;
 
 /// Batches fed to subscriptions that are behind before live rounds have their turn again.
 const TURNS: usize = 64;
-
-/// What reaches a shard from other threads, beside the feed.
-enum Message {
-    Socket(Taken),
-    Arrival(Box<Arrival>),
-    Publish(Box<Request>, oneshot::Sender<Outcomes>),
-    Input(Input),
-    Stop,
-}
-
-/// Reaches a shard from other threads.
-#[derive(Clone)]
-pub struct ShardHandle {
-    inbox: mpsc::UnboundedSender<Message>,
-    revocations: mpsc::Sender<Arc<Revocation>>,
-}
 
 /// What a shard's thread is made of.
 pub struct ShardThread {
@@ -93,97 +75,6 @@ pub struct ShardThread {
     pub handshake_timeout: Duration,
     /// Bytes of one frame from a client.
     pub frame_bytes: Arc<AtomicUsize>,
-}
-
-/// Sessions of a node by (tenant, subject, client): a newer one replaces the older, whichever shard it lives in.
-#[derive(Default)]
-pub struct Directory {
-    sessions: Mutex<HashMap<Identity, (usize, SessionKey)>>,
-    shards: Mutex<Vec<ShardHandle>>,
-}
-
-type Identity = (Arc<str>, Arc<str>, Arc<str>);
-
-fn identity(principal: &Principal, client: &Arc<str>) -> Identity {
-    (Arc::clone(&principal.tenant), Arc::clone(&principal.subject), Arc::clone(client))
-}
-
-impl Directory {
-    /// The shards, once they all run.
-    pub fn set_shards(&self, shards: Vec<ShardHandle>) {
-        *self.shards.lock().unwrap_or_else(PoisonError::into_inner) = shards;
-    }
-
-    fn has(&self, identity: &Identity) -> bool {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).contains_key(identity)
-    }
-
-    fn enter(&self, identity: Identity, at: (usize, SessionKey)) {
-        let older = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(identity, at);
-        if let Some((shard, key)) = older
-            && let Some(shard) = self.shards.lock().unwrap_or_else(PoisonError::into_inner).get(shard)
-        {
-            shard.input(Input::End(key, code::REPLACED));
-        }
-    }
-
-    fn leave(&self, identity: &Identity, at: (usize, SessionKey)) {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        if sessions.get(identity) == Some(&at) {
-            sessions.remove(identity);
-        }
-    }
-}
-
-impl ShardHandle {
-    /// A handle, and the receiver to start the thread with.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "holds answers to what the shard asked for, and sockets up to max_connections"
-    )]
-    pub fn new() -> (Self, ShardInbox) {
-        let (inbox, receiver) = mpsc::unbounded_channel();
-        let (revocations, revoked) = mpsc::channel(REVOCATIONS);
-        (Self { inbox, revocations }, ShardInbox { inbox: receiver, revocations: revoked })
-    }
-
-    /// Hands a fresh WebSocket over, with what was read beyond the upgrade.
-    pub(super) fn accept(&self, socket: Taken) {
-        let _ = self.inbox.send(Message::Socket(socket));
-    }
-
-    /// Hands somebody over who asks for a session by a request.
-    pub(super) fn arrive(&self, arrival: Arrival) {
-        let _ = self.inbox.send(Message::Arrival(Box::new(arrival)));
-    }
-
-    /// Hands events over that are to be published.
-    pub(super) fn publish(&self, request: Request, answer: oneshot::Sender<Outcomes>) {
-        let _ = self.inbox.send(Message::Publish(Box::new(request), answer));
-    }
-
-    /// Tells the shard of something.
-    pub fn input(&self, input: Input) {
-        // A shard is gone only when the node goes.
-        let _ = self.inbox.send(Message::Input(input));
-    }
-
-    /// Ends the sessions that a revocation speaks of, before any event that comes later. Waits, blocking, for a shard
-    /// that has many to see to.
-    pub fn revoke(&self, revocation: Arc<Revocation>) {
-        let _ = self.revocations.blocking_send(revocation);
-    }
-
-    /// Ends the thread.
-    pub fn stop(&self) {
-        let _ = self.inbox.send(Message::Stop);
-    }
-}
-
-/// The receiving end of a [`ShardHandle`].
-pub struct ShardInbox {
-    inbox: mpsc::UnboundedReceiver<Message>,
-    revocations: mpsc::Receiver<Arc<Revocation>>,
 }
 
 impl ShardThread {

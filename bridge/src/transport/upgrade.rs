@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::shard_thread::ShardHandle;
+use super::shard_handle::ShardHandle;
 use super::socket::Taken;
 use super::tls::Records;
 use crate::config::Origins;

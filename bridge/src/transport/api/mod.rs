@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use self::answer::Refusal;
 use super::connection::is_client_id;
 use super::pipe::{Arrival, Connected};
-use super::shard_thread::ShardHandle;
+use super::shard_handle::ShardHandle;
 use super::upgrade::origin_of;
 use crate::clock::Clock;
 use crate::config::Origins;
