@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_client::native::State;
+use tidegate_client::native::{Client, Options, State};
 use tidegate_protocol::code;
-use tidegate_tests::bridge::{Bridge, connect, get};
+use tidegate_tests::bridge::{Bridge, get, url};
 use tidegate_tests::process::{Process, tidegate};
 use tidegate_tests::proxy::Proxy;
 use tidegate_tests::raw::{Said, Session};
@@ -257,12 +257,12 @@ async fn no_session_is_taken_before_revocations_are_read() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("does not know what has been revoked"), "{output:?}");
     // The shipped client keeps trying.
     let patient = tokio::spawn({
-        let token = stage.token("piper", "bob", "member");
-        async move { connect(address, &token).await }
+        let options = Options { patient: true, ..Options::new(stage.token("piper", "bob", "member")) };
+        async move { Client::connect(url(address), options).await.map(drop) }
     });
     nobody.lead_to(kafka);
     until("it is ready", async || get(address, "/readyz").0 == 200).await;
-    timeout(LONG, patient).await.expect("it gets through").expect("it is let in");
+    timeout(LONG, patient).await.expect("it gets through").expect("it goes on trying").expect("it is let in");
     assert_eq!(refused(address, &good).await, None);
     assert_eq!(refused(address, &old).await, Some(revoked()));
 }
