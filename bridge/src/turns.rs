@@ -35,6 +35,35 @@ impl<K: Hash + Ord + Clone, T> Turns<K, T> {
         }
     }
 
+    /// All of these wait at the end of a line, in their order.
+    pub fn extend(&mut self, line: &K, waiting: impl IntoIterator<Item = T>) {
+        if let Some(known) = self.lines.get_mut(line) {
+            known.extend(waiting);
+            return;
+        }
+        let waiting: VecDeque<T> = waiting.into_iter().collect();
+        if !waiting.is_empty() {
+            self.lines.insert(line.clone(), waiting);
+            self.turn.push_back(line.clone());
+        }
+    }
+
+    /// Takes at most so many of the line whose turn it is.
+    pub fn take(&mut self, most: usize) -> Vec<T> {
+        if self.front().is_none() {
+            return Vec::new();
+        }
+        let Some(key) = self.turn.pop_front() else { return Vec::new() };
+        let Some(line) = self.lines.get_mut(&key) else { return Vec::new() };
+        let taken = line.drain(..most.min(line.len())).collect();
+        if line.is_empty() {
+            self.lines.remove(&key);
+        } else {
+            self.turn.push_back(key);
+        }
+        taken
+    }
+
     /// Whose turn it is.
     pub fn front(&mut self) -> Option<&T> {
         while let Some(key) = self.turn.front()
@@ -111,6 +140,17 @@ mod tests {
         }
         turns.push(&"quiet", -1);
         assert_eq!([turns.pop(), turns.pop(), turns.pop()], [Some(0), Some(-1), Some(1)]);
+    }
+
+    #[test]
+    fn some_of_a_line_are_taken_together() {
+        let mut turns = Turns::default();
+        turns.extend(&"a", [1, 2, 3, 4, 5]);
+        turns.extend(&"b", []);
+        turns.extend(&"c", [6]);
+        turns.extend(&"a", [7]);
+        let taken: Vec<Vec<i32>> = std::iter::repeat_with(|| turns.take(4)).take(4).collect();
+        assert_eq!(taken, [vec![1, 2, 3, 4], vec![6], vec![5, 7], vec![]]);
     }
 
     #[test]

@@ -207,11 +207,11 @@ fn headers(form: &PublishForm, tenant: &str, client: Option<&str>, event: &Stamp
         text(headers::TYPE, &event.event_type),
         text(headers::TENANT, tenant),
         text(headers::CORRELATION_ID, &event.correlation_id),
-        text(headers::CONTENT_TYPE, headers::JSON),
     ];
     if let Some(client) = client {
         all.push(text(headers::CLIENT, client));
     }
+    all.push(text(headers::CONTENT_TYPE, headers::JSON));
     if let Some(traceparent) = &event.traceparent {
         all.push(text(headers::TRACEPARENT, traceparent));
     }

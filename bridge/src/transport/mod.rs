@@ -14,6 +14,7 @@ mod shard_handle;
 mod shard_thread;
 mod socket;
 mod tls;
+mod unwritten;
 mod upgrade;
 
 pub use admin::Admin;

@@ -24,6 +24,7 @@ use super::directory::{Directory, Identity, identity};
 use super::pipe::{self, Pipe};
 use super::shard_handle::{Message, ShardHandle, ShardInbox};
 use super::socket::{Socket, Taken};
+use super::unwritten::{A_FEW, Unwritten};
 use crate::clock::Clock;
 use crate::fanout::{Effect, Input, Moment, Newcomer, Outcomes, Request, SessionKey, Shard, Ticket, Undecided};
 use crate::feed::catch_up::CatchUp;
@@ -107,6 +108,7 @@ impl ShardThread {
             metrics: self.metrics,
             clock: self.clock,
             hungry: Notify::new(),
+            unwritten: Unwritten::default(),
             settling: Cell::new(false),
             logged: Cell::new(0),
             handshake_timeout: self.handshake_timeout,
@@ -128,9 +130,15 @@ impl ShardThread {
                     local.revoke(revocation);
                     local.settle();
                 }
-                Some(message) = rounds.recv() => {
+                Some(message) = rounds.recv(), if local.unwritten.may_take() => {
                     local.feed_messages(message, &mut rounds);
-                    local.settle();
+                    local.settle_rounds();
+                    local.write_a_few();
+                }
+                () = local.unwritten.some.notified() => {
+                    local.write_a_few();
+                    // Connections have their turn too.
+                    tokio::task::yield_now().await;
                 }
                 Some(message) = inbox.recv() => match message {
                     Message::Socket(socket) => local.accept(socket),
@@ -187,6 +195,7 @@ pub(super) struct Local {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     hungry: Notify,
+    unwritten: Unwritten,
     settling: Cell<bool>,
     /// Failures of conditions that were logged in this second.
     logged: Cell<u32>,
@@ -302,6 +311,7 @@ impl Local {
 
     fn rounds(&self, rounds: Vec<Arc<Round>>) {
         if !rounds.is_empty() {
+            self.unwritten.took(rounds.iter().map(|round| round.entries.len()).sum());
             self.shard.borrow_mut().handle(self.moment(), Input::Rounds(rounds));
         }
     }
@@ -334,6 +344,47 @@ impl Local {
 
     /// Does what the shard wants done.
     fn settle(&self) {
+        self.settle_by(|key| self.perform(Effect::Flush(key)));
+    }
+
+    /// Does what the shard wants done after rounds, but for writing to sockets, which waits until it is their turn.
+    fn settle_rounds(&self) {
+        let mut run: Vec<SessionKey> = Vec::new();
+        let mut of: Option<Arc<str>> = None;
+        self.settle_by(|key| {
+            let shard = self.shard.borrow();
+            let Some(principal) = shard.principal(key) else { return };
+            // The members of a view come together, and are nearly always of one tenant.
+            if of.as_ref().is_none_or(|of| *of != principal.tenant) {
+                if let Some(of) = &of {
+                    self.unwritten.add(of, run.drain(..));
+                }
+                of = Some(Arc::clone(&principal.tenant));
+            }
+            run.push(key);
+        });
+        if let Some(of) = &of {
+            self.unwritten.add(of, run);
+        }
+    }
+
+    /// Writes to a few of the sockets that wait.
+    fn write_a_few(&self) {
+        let mut written = 0;
+        while written < A_FEW {
+            let next = self.unwritten.next();
+            if next.is_empty() {
+                return;
+            }
+            written += next.len();
+            for key in next {
+                self.perform(Effect::Flush(key));
+            }
+        }
+        self.unwritten.some.notify_one();
+    }
+
+    fn settle_by(&self, mut flush: impl FnMut(SessionKey)) {
         if self.settling.replace(true) {
             return;
         }
@@ -343,7 +394,10 @@ impl Local {
                 break;
             }
             for effect in effects {
-                self.perform(effect);
+                match effect {
+                    Effect::Flush(key) => flush(key),
+                    other => self.perform(other),
+                }
             }
         }
         self.settling.set(false);

@@ -8,7 +8,7 @@ use tidegate_log::{Cluster, NewTopic, TopicSummary};
 use crate::config::{self, Topic};
 
 /// The bridge's own topic of revocations: one partition, since all of it is read, and compacted.
-pub(super) const REVOCATIONS: &str = "_tidegate.revocations";
+pub(super) use crate::revocation::TOPIC as REVOCATIONS;
 
 /// Partitions that a broker holds well, replicas counted.
 const BROKER: u64 = 4_000;
