@@ -151,6 +151,17 @@ async fn tokens_open_sessions_and_events_go_in_and_out() {
         let numbers: Vec<i64> = seen.iter().map(|(_, event)| event["data"]["n"].as_i64().unwrap()).collect();
         assert_eq!(numbers, [1, 2, 3].repeat(count / 3));
         assert_eq!(seen[0].0, "order/1");
+        let ones = count / 3;
+        let tail =
+            ["tail", "orders", "--from", "earliest", "--type", "order.*", "--key", "order/1", "--key", "order/0"];
+        let seen = success(given(&tail).args(["--count", &ones.to_string()]));
+        assert!(seen.lines().count() == ones && seen.lines().all(|line| line.contains(r#""n":1"#)), "{seen}");
+        let refused = run(&mut given(&["tail", "orders", "--type", "*"]));
+        assert!(
+            !refused.status.success() && text(&refused.stderr).contains("malformed_frame"),
+            "{}",
+            text(&refused.stderr)
+        );
 
         let refused = run(&mut given(&["publish", "orders", "{"]));
         assert_eq!(refused.status.code(), Some(1));
