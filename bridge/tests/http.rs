@@ -246,6 +246,13 @@ async fn what_is_refused_says_by_status_code_and_pointer_why() {
         assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401, "{shown}");
         assert!(answer.json()["error"].get("id").is_none(), "{shown}");
     }
+    // Who has not shown who it is can not say much.
+    let long = format!("{}\n{}", hello("not.a.token"), " ".repeat(900_000));
+    assert_eq!(Request::new("POST", "/v1/stream").body(long).ask(bridge.at).await.refusal().0, 401);
+    let long = format!("{}{}", " ".repeat(70_000), hello(&ada));
+    assert_eq!(Request::new("POST", "/v1/stream").body(long).ask(bridge.at).await.refusal().0, 413);
+    let long = format!("{}\n{}", hello(&ada), " \n".repeat(300_000));
+    assert_eq!(Request::new("POST", "/v1/stream").body(long).ask_status(bridge.at).await, 200);
     assert_eq!(Request::new("PUT", "/v1/stream").ask(bridge.at).await.status, 405);
     bridge.until("nobody is left", async || bridge.metric("tidegate_connections").await == 0).await;
     bridge.node.stop().await;

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 const FRAMES: Rate = Rate { per_second: 2_000, burst: 10_000 };
 
 /// Bytes that may come before a valid `hello`: one with the longest token and all that belongs to it.
-const BEFORE_HELLO: usize = 64 * 1024;
+pub(super) const BEFORE_HELLO: usize = 64 * 1024;
 
 /// Judges a connection's bytes as they come.
 pub(super) struct Intake {

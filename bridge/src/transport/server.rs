@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::api::{self, Api, Hangup};
+use super::api::{self, Api, Hangup, Held};
 use super::assets::Assets;
 use super::http::{DevToken, Routes, Status, router};
 use super::shard_handle::ShardHandle;
@@ -77,6 +77,7 @@ impl Server {
             frame_bytes,
             patience: config.handshake_timeout,
             next: AtomicUsize::new(0),
+            held: Held::default(),
         };
         let limits = Limits {
             head_timeout: config.handshake_timeout,

@@ -28,8 +28,9 @@ use tidegate_protocol::frame::Failed;
 use tokio::sync::oneshot;
 
 use self::answer::Refusal;
+pub(super) use self::body::Held;
 use super::connection::is_client_id;
-use super::pipe::{Arrival, Connected};
+use super::pipe::{Answer, Arrival, Connected};
 use super::shard_handle::ShardHandle;
 use super::upgrade::origin_of;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ pub(super) struct Api {
     /// How long a request's body may take.
     pub(super) patience: Duration,
     pub(super) next: AtomicUsize,
+    pub(super) held: Held,
 }
 
 /// Ends the connection that a request came by: for a client that takes nothing any more, not even the end.
@@ -110,7 +112,11 @@ impl Api {
 
     /// Who asks.
     async fn verify(&self, headers: &HeaderMap) -> Result<Principal, Refusal> {
-        let verdict = self.verifier.verify(bearer(headers)?, self.clock.now()).await;
+        self.verify_token(bearer(headers)?).await
+    }
+
+    async fn verify_token(&self, token: &str) -> Result<Principal, Refusal> {
+        let verdict = self.verifier.verify(token, self.clock.now()).await;
         Ok(verdict.map_err(|error| {
             tracing::info!(%error, "refused a token");
             Failed::new(error.code(), error.public())
@@ -124,8 +130,8 @@ impl Api {
         Ok(self.shards.get(shard).ok_or_else(gone)?)
     }
 
-    /// Opens a session whose frames are the answer.
-    async fn open(&self, make: impl FnOnce(Opening) -> Arrival) -> Result<Response, Refusal> {
+    /// A place among the connections that may be open.
+    fn place(&self) -> Result<Connected, Refusal> {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Failed::new(ErrorCode::GoingAway, "this node is going away; try another").into());
         }
@@ -134,19 +140,17 @@ impl Api {
             let text = "server.max_connections are open; try another node";
             return Err(Failed::new(ErrorCode::NotReady, text).into());
         }
+        Ok(Connected::new(&self.metrics))
+    }
+
+    /// Opens a session whose frames are the answer.
+    async fn open(&self, make: impl FnOnce(oneshot::Sender<Answer>) -> Arrival) -> Result<Response, Refusal> {
         let (answer, answered) = oneshot::channel();
-        let arrival = make(Opening { connected: Connected::new(&self.metrics), answer });
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let shard = self.shards.get(turn % self.shards.len().max(1)).ok_or_else(gone)?;
-        shard.arrive(arrival);
+        shard.arrive(make(answer));
         Ok(body::event_stream(answered.await.map_err(|_| gone())??))
     }
-}
-
-/// What every session over HTTP is opened with.
-struct Opening {
-    connected: Connected,
-    answer: oneshot::Sender<super::pipe::Answer>,
 }
 
 fn gone() -> Failed {

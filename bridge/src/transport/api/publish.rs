@@ -16,7 +16,8 @@ use tidegate_protocol::json::{self, Raw, Value};
 use tokio::sync::oneshot;
 
 use super::answer::{Refusal, error, json};
-use super::{Api, body, client, gone};
+use super::body::{Incoming, in_time};
+use super::{Api, client, gone};
 use crate::fanout::{Offering, Outcomes, Receipt, Request};
 
 /// Most events of a batch: as many as a publisher may have unanswered.
@@ -57,7 +58,10 @@ pub(super) async fn publish(
     let key = key(query)?;
     let id = idempotency_key(&headers)?;
     let lines = is_lines(&headers)?;
-    let text = body::text(body, BATCH_BYTES.max(api.frame_bytes()), api.patience).await?;
+    let (body, limit) = (Incoming::new(body), BATCH_BYTES.max(api.frame_bytes()));
+    let length = body.length().map_or(limit, |length| limit.min(length as usize));
+    let _room = api.held.room(&principal.tenant, length)?;
+    let text = in_time(api.patience, body.text(limit)).await?;
     let events = if lines { Events::of_lines(&text) } else { Events::of_json(text) }?;
     let topic: Arc<str> = topic.into();
     let offering = |item: Item, id| Offering { topic: Arc::clone(&topic), key: item.key, event: item.event, id };

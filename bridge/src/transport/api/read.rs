@@ -28,16 +28,9 @@ pub(super) async fn read(
     let (token, client) = (bearer(&headers)?.to_owned(), client(&headers)?);
     let last = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?"));
     let frames = vec![ClientFrame::Subscribe(subscribe(topic, query, last)?)];
-    let open = |opening: super::Opening| Arrival {
-        format: Format::Events,
-        token,
-        client,
-        frames,
-        hangup,
-        connected: opening.connected,
-        answer: opening.answer,
-    };
-    api.open(open).await
+    let connected = api.place()?;
+    let make = |answer| Arrival { format: Format::Events, token, client, frames, hangup, connected, answer };
+    api.open(make).await
 }
 
 /// What the query and the last id ask for.

@@ -10,9 +10,11 @@ use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{ClientFrame, Failed, Hello};
 
 use super::answer::Refusal;
-use super::{Api, Hangup, body};
+use super::body::{Incoming, in_time};
+use super::{Api, Hangup};
 use crate::session::Format;
 use crate::transport::connection::{NO_CLIENT_ID, is_client_id};
+use crate::transport::intake::BEFORE_HELLO;
 use crate::transport::pipe::Arrival;
 
 /// Bytes of a body, where a frame may not be larger.
@@ -23,19 +25,32 @@ pub(super) async fn stream(
     Extension(Hangup(hangup)): Extension<Hangup>,
     body: Body,
 ) -> Result<Response, Refusal> {
+    let connected = api.place()?;
     let frame_bytes = api.frame_bytes();
-    let text = body::text(body, BODY_BYTES.max(frame_bytes), api.patience).await?;
+    let text = in_time(api.patience, read(&api, Incoming::new(body), BODY_BYTES.max(frame_bytes))).await?;
     let (hello, frames) = opening(&text, frame_bytes)?;
-    let open = |opening: super::Opening| Arrival {
+    let make = |answer| Arrival {
         format: Format::Stream,
         token: hello.token,
         client: Some(hello.client.into()),
         frames,
         hangup,
-        connected: opening.connected,
-        answer: opening.answer,
+        connected,
+        answer,
     };
-    api.open(open).await
+    api.open(make).await
+}
+
+/// Reads what a client has to say: not much from one that has not shown who it is.
+async fn read(api: &Api, mut body: Incoming, limit: usize) -> Result<String, Refusal> {
+    while !body.read().trim_ascii_start().contains(&b'\n') && body.more(limit.min(BEFORE_HELLO)).await? {}
+    if !body.is_whole() {
+        let text = String::from_utf8_lossy(body.read());
+        let first = text.trim_start().lines().next().unwrap_or_default();
+        let (hello, _) = opening(first, BEFORE_HELLO)?;
+        api.verify_token(&hello.token).await?;
+    }
+    Ok(body.text(limit).await?)
 }
 
 /// What a client says first, and all that it says: a frame a line.
