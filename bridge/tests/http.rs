@@ -337,9 +337,11 @@ async fn a_reader_goes_on_where_it_was() {
         let read = Request::read("orders", "?from=earliest", &ada).header("last-event-id", &last);
         let mut events = read.events(bridge.at).await;
         assert_eq!((&*events.headers["cache-control"], &*events.headers["x-accel-buffering"]), ("no-store", "no"));
-        // It breaks off anywhere, also within a batch.
-        for _ in 0..173 {
+        // It breaks off within a batch, after one that was whole: whoever sees no id never gets on.
+        let (mut count, mut began) = (0, None);
+        while count < 100 {
             let message = events.named("order.created").await;
+            count += usize::from(*began.get_or_insert_with(|| message.id.clone()) != message.id);
             let n = number(&message.data);
             // What was seen since the last id comes again, and nothing is left out.
             let at = seen.iter().position(|known| *known == n).unwrap_or(seen.len());
@@ -355,7 +357,7 @@ async fn a_reader_goes_on_where_it_was() {
         last = events.last_id.clone();
         visits += 1;
     }
-    assert!(visits >= EVENTS / 173, "{visits}");
+    assert!(visits >= 3, "{visits}");
     writing.await.unwrap();
     let foreign = Request::read("orders", "", &bob).header("last-event-id", &last).ask(bridge.at).await;
     assert_eq!(foreign.refusal(), (400, "invalid_cursor".into(), None));

@@ -43,7 +43,11 @@ pub(super) async fn stream(
 
 /// Reads what a client has to say: not much from one that has not shown who it is.
 async fn read(api: &Api, mut body: Incoming, limit: usize) -> Result<String, Refusal> {
-    while !body.read().trim_ascii_start().contains(&b'\n') && body.more(limit.min(BEFORE_HELLO)).await? {}
+    while !body.read().trim_ascii_start().contains(&b'\n') && body.more(limit).await? {
+        if body.read().len() > BEFORE_HELLO {
+            return Err(Failed::new(ErrorCode::FrameTooLarge, "the first frame is too large to be a hello").into());
+        }
+    }
     if !body.is_whole() {
         let text = String::from_utf8_lossy(body.read());
         let first = text.trim_start().lines().next().unwrap_or_default();
