@@ -81,7 +81,8 @@ impl Server {
         };
         let limits = Limits {
             head_timeout: config.handshake_timeout,
-            connections: config.max_connections,
+            // Event streams are sessions that stay HTTP: beside as many as may be, others still get their answers.
+            connections: config.max_connections.saturating_mul(2),
             metrics: Some(Arc::clone(&metrics)),
             certificate: None,
         };
