@@ -152,7 +152,11 @@ impl Desk<'_> {
         }
         let raw = policy.positions(author.principal, &topic) == Positions::Raw;
         let receipt = Receipt { id: stamped.id.clone(), correlation_id: stamped.correlation_id.clone(), raw };
-        let key = given.unwrap_or_else(|| stamped.key.clone());
+        let key = match form {
+            // What is decided about is what readers will see.
+            PublishForm::KeyIsTenant => offer.tenant().to_string(),
+            _ => given.unwrap_or_else(|| stamped.key.clone()),
+        };
         let headers = headers(form, offer.tenant(), author.client, &stamped);
         let offered =
             Offered { tenant: offer.tenant().clone(), content: Content::new(&stamped.text, Some(&key), &headers, now) };
@@ -234,9 +238,8 @@ fn record(
 ) -> NewRecord {
     let tenant = access.tenant();
     let key = match form {
-        PublishForm::KeyIsTenant => tenant.to_string(),
         PublishForm::TenantKey { .. } => format!("{tenant}/{key}"),
-        PublishForm::Plain { .. } => key.to_owned(),
+        PublishForm::Plain { .. } | PublishForm::KeyIsTenant => key.to_owned(),
     };
     NewRecord {
         topic: access.physical().to_string(),

@@ -43,6 +43,7 @@ fn condition(role: &str) -> Option<&'static str> {
         "desk" => Some("event.data.region in claims.regions && event.data.amount > 5"),
         "mixed" => Some("event.data.user == claims.sub || (key == claims.desk && event.type != 'order.paid')"),
         "auditor" => Some("event.data.amount > 5"),
+        "caller" => Some("key == 'acme'"),
         _ => None,
     }
 }
@@ -77,6 +78,7 @@ pub fn grants() -> Vec<Grant> {
         grant("desk", &[Action::Subscribe]),
         grant("mixed", &[Action::Subscribe]),
         grant("auditor", &[Action::Subscribe]),
+        grant("caller", &[Action::Publish]),
         grant("replayer", &[Action::Replay]),
         grant("observer", &[Action::Observe]),
         grant("operator", &[Action::Observe, Action::Publish]),

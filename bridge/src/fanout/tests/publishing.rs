@@ -120,3 +120,14 @@ fn the_answer_shows_positions_to_those_who_may_see_them() {
         assert_eq!(bench.told(session(&key)).error().code, code);
     }
 }
+
+#[test]
+fn a_condition_reads_the_key_that_readers_will_see() {
+    let mut bench = Bench::new();
+    // All keys of `keyed` are the tenant, whatever the publisher says.
+    let claimed = Publish { key: Some("order/1".into()), ..publish("keyed", EVENT) };
+    assert_eq!(appended(&mut bench, claimed, &["caller"]).1.key.as_deref(), Some(&b"acme"[..]));
+    let claimed = Publish { key: Some("acme".into()), ..publish("audit", EVENT) };
+    assert_eq!(appended(&mut bench, claimed, &["caller"]).1.key.as_deref(), Some(&b"acme"[..]));
+    assert_eq!(refused(&mut bench, publish("audit", EVENT), &["caller"]).0, "denied");
+}
