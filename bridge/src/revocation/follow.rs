@@ -308,7 +308,11 @@ impl Running {
         match said {
             Said::Revoked(revocation) => self.revoke(revocation),
             Said::Lifted(target) => drop(self.of.revocations.lift(&target)),
-            Said::Unclear(revocation, why) => {
+            Said::Unclear(mut revocation, why) => {
+                // Whoever wrote it may have given it any time.
+                let before = self.of.revocations.get(&revocation.target);
+                let at_least = before.map_or(Millis::MIN, |before| before.issued_before);
+                revocation.issued_before = revocation.issued_before.max(at_least);
                 let target = revocation.target.to_string();
                 self.unreadable(
                     partition,

@@ -152,15 +152,20 @@ fn a_record_that_can_not_be_read_revokes_rather_than_not() {
     let before = Clock.now();
     stage.put("tenant/acme", Some("{ what"));
     stage.put("subject/acme/ada", Some(r#"{"issued_before":"yesterday"}"#));
+    let ahead = before + 100_000;
+    stage.put("tenant/initech", Some(&format!(r#"{{"issued_before":{ahead}}}"#)));
+    stage.put("tenant/initech", Some("[]"));
     stage.put("no target", Some(r#"{"issued_before":1000}"#));
     // And what comes after is read.
     stage.put("tenant/globex", Some(r#"{"issued_before":1000,"reason":"x","new":{"member":1}}"#));
-    node.until("all is read", || node.revocations.len() == 3);
+    node.until("all is read", || node.revocations.len() == 4);
     for node in [&node, &stage.node(None)] {
         for target in ["tenant/acme", "subject/acme/ada"] {
             let revocation = node.revocations.get(&target.parse().unwrap()).unwrap();
             assert!(revocation.issued_before >= before, "{target}: as of the record");
         }
+        let later = node.revocations.get(&"tenant/initech".parse().unwrap()).unwrap();
+        assert_eq!(later.issued_before, ahead, "what was known is not weakened");
         let other = node.revocations.get(&"tenant/globex".parse().unwrap()).unwrap();
         assert_eq!((other.issued_before, other.reason.as_deref()), (1000, Some("x")));
     }
