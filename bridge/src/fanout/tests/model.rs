@@ -207,7 +207,7 @@ impl Event {
         let data = format!(r#"{{"of":"!{tenant}!","amount":{amount}{user}{region},"pad":"{pad}"}}"#);
         let id = format!("00000000-0000-7000-8000-{number:012}");
         // Half of them lack what is filled in for delivery.
-        let at = if number % 2 == 0 { "" } else { r#","timestamp":"2026-01-02T03:04:05Z","version":"1.0""# };
+        let at = if number.is_multiple_of(2) { "" } else { r#","timestamp":"2026-01-02T03:04:05Z","version":"1.0""# };
         let value = format!(r#"{{"id":"{id}","correlation_id":"{id}","type":"{kind}"{at},"data":{data}}}"#);
         let record_key = self.record_key();
         let record = Record {
@@ -228,12 +228,12 @@ impl Event {
 
     /// A header that every record has.
     pub fn lane(&self) -> &'static str {
-        if self.number % 3 == 0 { "b" } else { "a" }
+        if self.number.is_multiple_of(3) { "b" } else { "a" }
     }
 
     /// A header that some have.
     pub fn zone(&self) -> Option<&'static str> {
-        (self.number % 2 == 0).then_some("z")
+        self.number.is_multiple_of(2).then_some("z")
     }
 
     /// Whether all rules that may have decided about it let this reader see it.
