@@ -25,7 +25,7 @@ enum Happening {
     Create { topic: usize },
     Discover { node: usize },
     Tick { passed: i64 },
-    Reload { node: usize, variant: usize },
+    Reload { node: usize, variant: usize, at_once: bool },
 }
 
 const TOPICS: [&str; 4] = ["orders", "news", "acme.audit", "globex.audit"];
@@ -51,7 +51,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => topics().prop_map(|topic| H::Delete { topic }),
         1 => topics().prop_map(|topic| H::Create { topic }),
         2 => node.clone().prop_map(|node| H::Discover { node }),
-        5 => (node, 0..variants::COUNT).prop_map(|(node, variant)| H::Reload { node, variant }),
+        5 => (node, 0..variants::COUNT, any::<bool>()).prop_map(|(node, variant, at_once)| H::Reload { node, variant, at_once }),
         2 => prop_oneof![5 => 10..500i64, 1 => 5_000..40_000i64, 1 => Just(70_000i64)].prop_map(|passed| H::Tick { passed }),
     ]
 }
@@ -87,7 +87,13 @@ fn happen(world: &mut World, happening: &Happening) {
         }
         Happening::Discover { node } => world.discover(node),
         Happening::Tick { passed } => world.tick(passed),
-        Happening::Reload { node, variant } => world.reload(node, variant),
+        Happening::Reload { node, variant, at_once } => {
+            world.reload(node, variant);
+            if at_once {
+                world.take(node, usize::MAX);
+                world.turns(node, 100);
+            }
+        }
     }
 }
 
