@@ -127,6 +127,18 @@ pub struct Denied;
 
 /// Leave to offer an event to a topic: what it is to be stamped with. The yes to the event itself is a
 /// [`PublishAccess`], and comes when the event is stamped.
+///
+/// ```
+/// # fn asks(offer: tidegate_gate::Offer, event: &impl tidegate_gate::Facts) -> Option<tidegate_gate::PublishAccess> {
+/// offer.admit(event).ok()
+/// # }
+/// ```
+///
+/// ```compile_fail,E0616
+/// # fn forgets(offer: tidegate_gate::Offer) -> tidegate_gate::PublishAccess {
+/// offer.access
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     access: PublishAccess,
@@ -157,6 +169,13 @@ impl Offer {
 }
 
 /// Leave to put events onto a topic. Made by [`Offer::admit`] only.
+///
+/// ```compile_fail,E0451
+/// # fn forge(text: std::sync::Arc<str>) {
+/// let (topic, physical, tenant, subject) = (text.clone(), text.clone(), text.clone(), text);
+/// let forged = tidegate_gate::PublishAccess { topic, physical, tenant, subject };
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishAccess {
     topic: Arc<str>,

@@ -65,14 +65,24 @@ impl Session {
     ///
     /// If nothing is said in time.
     pub async fn next(&mut self) -> Said {
+        match self.next_text().await {
+            Ok(text) => Said::Frame(serde_json::from_str(&text).expect("a frame is JSON")),
+            Err(code) => Said::Close(code),
+        }
+    }
+
+    /// The next frame as it was written, or the code that the socket was closed with.
+    ///
+    /// # Panics
+    ///
+    /// If nothing is said in time.
+    pub async fn next_text(&mut self) -> Result<String, u16> {
         loop {
             match timeout(LONG, self.0.next()).await.expect("the bridge says something") {
-                Some(Ok(Message::Text(text))) => {
-                    return Said::Frame(serde_json::from_str(&text).expect("a frame is JSON"));
-                }
-                Some(Ok(Message::Close(frame))) => return Said::Close(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Said::Close(1006),
+                Some(Err(_)) | None => return Err(1006),
             }
         }
     }

@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Rounds of the end-to-end tests.
     #[arg(long, default_value_t = 10)]
     rounds: u32,
+    /// Cases of the proof of entitlement, in process; on Kafka, one for every five hundred of these.
+    #[arg(long, default_value_t = 100_000)]
+    entitlement: u32,
 }
 
 /// Something that is run for long.
@@ -44,6 +47,11 @@ const SOAKS: &[Soak] = &[
     Soak { name: "fuzz", about: "every parser of what comes from outside, by its fuzz target", run: fuzzing },
     Soak { name: "properties", about: "every property test with many more cases", run: properties },
     Soak { name: "storms", about: "volume as a weapon, against a release build", run: storms },
+    Soak {
+        name: "entitlement",
+        about: "every session gets exactly its own: in process, and on Kafka",
+        run: entitlement,
+    },
     Soak { name: "rounds", about: "the end-to-end tests again and again", run: rounds },
 ];
 
@@ -93,6 +101,19 @@ fn storms(_: &Options) -> anyhow::Result<Tally> {
     let mut command = process::cargo();
     command.env("TIDEGATE_BIN", binary).env("TIDEGATE_STORM_EVENTS", "4000");
     test::counted(command.args(["test", "--locked", "--test", "storms", "--", "--nocapture"]))
+}
+
+fn entitlement(options: &Options) -> anyhow::Result<Tally> {
+    let mut in_process = process::cargo();
+    in_process.env("TIDEGATE_CASES", options.entitlement.to_string());
+    // Optimized where the work is; what they stand on is already.
+    for package in ["tidegate", "tidegate-gate", "tidegate-log", "tidegate-protocol"] {
+        in_process.args(["--config", &format!("profile.dev.package.{package}.opt-level=2")]);
+    }
+    let mut tally = test::counted(in_process.args(["test", "--locked", "-p", "tidegate", "--test", "entitled"]))?;
+    let cases = (options.entitlement / 500).max(1);
+    tally += test::on_kafka("entitlement", &[("TIDEGATE_KAFKA_CASES", &cases.to_string())])?;
+    Ok(tally)
 }
 
 fn rounds(options: &Options) -> anyhow::Result<Tally> {

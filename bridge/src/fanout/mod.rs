@@ -48,7 +48,7 @@ pub use publishing::{Offering, Publisher, Receipt};
 pub use requests::{Outcomes, Request};
 pub use shard::Shard;
 pub use undecided::Undecided;
-pub use view::{ViewKey, ViewRef};
+pub use view::{Event, Pending, ViewKey, ViewRef};
 
 new_key_type! {
     /// Names a session of one shard.

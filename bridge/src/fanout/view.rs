@@ -118,7 +118,25 @@ impl Facts for Event<'_> {
     }
 }
 
-/// A batch that is being filled.
+/// A batch that is being filled. Only what the gate let through goes into it:
+///
+/// ```
+/// # use tidegate::{fanout::{Event, Pending}, ledger::RowId};
+/// fn asks_the_gate<'a>(batch: &mut Pending, event: &'a Event<'a>, access: &'a tidegate_gate::Access, row: RowId) {
+///     if let Ok(permitted) = access.admit(event) {
+///         batch.push(permitted, row);
+///     }
+/// }
+/// ```
+///
+/// and a way that forgets to ask does not compile:
+///
+/// ```compile_fail,E0308
+/// # use tidegate::{fanout::{Event, Pending}, ledger::RowId};
+/// fn forgets_the_gate<'a>(batch: &mut Pending, event: &'a Event<'a>, access: &'a tidegate_gate::Access, row: RowId) {
+///     batch.push(event, row);
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct Pending {
     format: Format,

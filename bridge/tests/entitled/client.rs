@@ -95,6 +95,8 @@ pub struct Client {
     pub outgoing: Vec<Say>,
     pub format: Format,
     pub session: String,
+    /// What its connection was last said to have taken.
+    pub taken: u64,
     /// It has just shown a token that was revoked.
     pub accused: bool,
     /// It reports only when it must.
@@ -171,6 +173,7 @@ impl Client {
             outgoing: Vec::new(),
             format,
             session: String::new(),
+            taken: 0,
             accused: false,
             lazy,
         }
@@ -186,7 +189,10 @@ impl Client {
     /// Says of all that came that it is done.
     pub fn report(&mut self) {
         if self.format != Format::WebSocket {
-            self.outgoing.push(Say::Taken(self.outbox.borrow().left()));
+            let left = self.outbox.borrow().left();
+            if std::mem::replace(&mut self.taken, left) != left {
+                self.outgoing.push(Say::Taken(left));
+            }
             return self.unreported.clear();
         }
         let mut views: BTreeMap<u64, Vec<(u64, usize)>> = BTreeMap::new();

@@ -6,6 +6,7 @@ use tidegate::session::Format;
 
 use super::client::{From, Pending, Reader, Say};
 use super::json::Json;
+use super::records::mark;
 use super::reference::{self, Verdict, may_see};
 use super::world::World;
 
@@ -238,16 +239,6 @@ impl World<'_> {
         });
         assert_eq!(number(body.get("sessions").expect("sessions"), "open"), open.count() as u64);
         assert!(body.get("other").is_none_or(|other| other.get("sent").is_none()));
-    }
-}
-
-/// The mark of an event, wherever in it it stands.
-pub fn mark(value: &Json) -> Option<usize> {
-    match value {
-        Json::Text(text) => text.strip_prefix('#')?.strip_suffix('#')?.parse().ok(),
-        Json::List(items) => items.iter().find_map(mark),
-        Json::Object(members) => members.iter().find_map(|(_, value)| mark(value)),
-        _ => None,
     }
 }
 

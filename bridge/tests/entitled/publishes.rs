@@ -6,11 +6,11 @@ use tidegate::fanout::{Offering, Origin, Outcomes, Request, Ticket};
 use tidegate_log::NewRecord;
 
 use super::client::Pending;
-use super::hear::mark;
 use super::json::Json;
 use super::node;
 use super::reading::Raw;
-use super::records::{self, KEYS};
+use super::records;
+use super::records::mark;
 use super::reference::{self, Offer, Verdict};
 use super::world::World;
 
@@ -33,7 +33,7 @@ impl World<'_> {
         let name = self.any_topic();
         let (setting, token) = (self.setting(at), self.token(at));
         let event = records::published(&mut self.chance, &setting.tenants, self.marks);
-        let key = self.chance.once_in(2).then(|| self.chance.word(&KEYS));
+        let key = records::key(&mut self.chance, &event);
         let client = self.clients[at].name.clone();
         let offer = Offer { topic: name, key, event: &event, client: Some(&client), id: None, now: self.now };
         let verdict = reference::publish(setting, token, &offer);
@@ -69,7 +69,7 @@ impl World<'_> {
             }
             self.marks += 1;
             let event = records::published(&mut self.chance, &setting.tenants, self.marks);
-            let key = self.chance.once_in(2).then(|| self.chance.word(&KEYS));
+            let key = records::key(&mut self.chance, &event);
             let id = self.chance.once_in(4).then(|| records::uuid(self.marks));
             let offer = Offer { topic: name, key, event: &event, client, id: id.as_deref(), now: self.now };
             verdicts.push(reference::publish(setting, token, &offer));

@@ -70,6 +70,7 @@ fn whose(topic: &Topic, physical: &str, raw: &Raw, body: Option<&str>) -> Option
     };
     if topic.physical.contains("{tenant}") {
         let (before, after) = topic.physical.split_once("{tenant}")?;
+        let physical = physical.strip_prefix(&topic.prefix)?;
         speaks(topic.source == Source::Name, Some(physical.strip_prefix(before)?.strip_suffix(after)?))?;
     }
     let mut key = raw.key.clone();

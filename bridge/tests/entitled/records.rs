@@ -4,7 +4,7 @@
 use super::chance::Chance;
 use super::json::Json;
 use super::reading::Raw;
-use super::setting::{Format, NOW, Source, Topic};
+use super::setting::{Format, Source, Topic, begins};
 use tidegate_protocol::timestamp;
 
 pub const TYPES: [&str; 4] = ["order.created", "order.line.added", "orders.seen", "cart.filled"];
@@ -28,7 +28,7 @@ fn scalar(chance: &mut Chance) -> Json {
         Json::text(""),
         Json::text("aada"),
         Json::Int(1),
-        Json::Int(i128::from(NOW / 1000)),
+        Json::Int(i128::from(begins() / 1000)),
         Json::Double(1.0),
         Json::Double(1.5),
         Json::Bool(true),
@@ -41,7 +41,7 @@ fn scalar(chance: &mut Chance) -> Json {
 }
 
 fn time(chance: &mut Chance) -> String {
-    timestamp::format(*chance.pick(&[NOW - 30_000, NOW - 1_800_000, NOW - 7_200_000, NOW - 50_000]))
+    timestamp::format(*chance.pick(&[begins() - 30_000, begins() - 1_800_000, begins() - 7_200_000, begins() - 50_000]))
 }
 
 /// What an event is about: what conditions look into, with a mark by which it is found again.
@@ -131,7 +131,7 @@ pub fn record(chance: &mut Chance, topic: &Topic, owner: &str, tenants: &[&str],
     }
     let key = if chance.once_in(10) { None } else { Some(key) };
     let value = if chance.once_in(25) { None } else { Some(value) };
-    Raw { offset: 0, time: NOW - 100_000 + 1_000 * mark as i64, key, value, headers }
+    Raw { offset: 0, time: begins() - 100_000 + 1_000 * mark as i64, key, value, headers }
 }
 
 fn bytes(chance: &mut Chance, value: &Json) -> Vec<u8> {
@@ -211,6 +211,23 @@ pub fn published(chance: &mut Chance, tenants: &[&str], mark: usize) -> Json {
     }
 }
 
+/// The key under which an event is published. Where the event has no id of its own, the default would be one that
+/// nobody can foretell.
+pub fn key(chance: &mut Chance, event: &Json) -> Option<&'static str> {
+    let foretold = event.get("id").is_some_and(|id| *id != Json::Null);
+    (!foretold || chance.once_in(2)).then(|| chance.word(&KEYS))
+}
+
+/// The mark of an event, wherever in it it stands.
+pub fn mark(value: &Json) -> Option<usize> {
+    match value {
+        Json::Text(text) => text.strip_prefix('#')?.strip_suffix('#')?.parse().ok(),
+        Json::List(items) => items.iter().find_map(mark),
+        Json::Object(members) => members.iter().find_map(|(_, value)| mark(value)),
+        _ => None,
+    }
+}
+
 fn json(chance: &mut Chance, tenant: Option<&str>, mark: usize) -> Vec<u8> {
     let mut all = vec![member("kind", Json::text(chance.word(&TYPES)))];
     if chance.once_in(10) {
@@ -230,7 +247,7 @@ fn json(chance: &mut Chance, tenant: Option<&str>, mark: usize) -> Vec<u8> {
     for (name, value) in [
         ("no", Json::Text(uuid(mark))),
         ("order", Json::text(chance.word(&KEYS))),
-        ("at", Json::Int((NOW - 30_000).into())),
+        ("at", Json::Int((begins() - 30_000).into())),
         ("no", Json::Int(7)),
         ("order", Json::Int(42)),
         ("at", Json::Bool(false)),

@@ -38,6 +38,7 @@ impl World<'_> {
         let session = format!("s-{}", self.sessions);
         let client = &mut self.clients[at];
         (client.node, client.outbox, client.session) = (node, std::rc::Rc::default(), session.clone());
+        client.taken = 0;
         let format = client.format;
         let (outbox, name) = (client.outbox.clone(), client.name.clone());
         let moment = self.moment();

@@ -1,6 +1,7 @@
 //! A setting: tenants, topics, grants and tokens, drawn by chance and described plainly; as TOML for the bridge.
 
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::chance::Chance;
 use super::condition::{self, Cond};
@@ -34,6 +35,8 @@ pub struct Topic {
     pub source: Source,
     pub tenant_key: bool,
     pub format: Format,
+    /// Stands before the physical name, so that several settings can lie on one log.
+    pub prefix: String,
 }
 
 #[derive(Debug, Clone)]
@@ -66,8 +69,20 @@ pub struct Setting {
     pub tokens: Vec<Token>,
 }
 
-/// When every case begins.
+/// When every case begins, where the clock is played.
 pub const NOW: i64 = 1_800_000_000_000;
+
+static BEGINS: AtomicI64 = AtomicI64::new(NOW);
+
+/// About when a case begins.
+pub fn begins() -> i64 {
+    BEGINS.load(Ordering::Relaxed)
+}
+
+/// Says when cases begin, where the clock is the world's own.
+pub fn begin_at(now: i64) {
+    BEGINS.store(now, Ordering::Relaxed);
+}
 
 /// Names that are nearly one another's.
 const TENANTS: [[&str; 3]; 4] =
@@ -119,12 +134,15 @@ impl Setting {
         self.topics.iter().find(|topic| topic.name == name)
     }
 
-    /// The configuration that says the same.
+    /// The configuration that says the same, of a bridge without a log.
     pub fn configuration(&self) -> String {
-        let mut out = format!(
-            "[log.sqlite]\npath = \"none.db\"\n[tokens]\nalgorithms = [\"HS256\"]\nskew = \"0s\"\nsecret = {:?}\n",
-            std::str::from_utf8(SECRET).expect("text")
-        );
+        "[log.sqlite]\npath = \"none.db\"\n".to_owned() + &self.rules()
+    }
+
+    /// Tokens, topics and grants, as configured.
+    pub fn rules(&self) -> String {
+        let secret = std::str::from_utf8(SECRET).expect("text");
+        let mut out = format!("[tokens]\nalgorithms = [\"HS256\"]\nskew = \"0s\"\nsecret = {secret:?}\n");
         self.topics.iter().for_each(|topic| topic.write(&mut out));
         for grant in &self.grants {
             let Grant { role, allow, topics, .. } = grant;
@@ -143,7 +161,12 @@ impl Setting {
 impl Topic {
     /// The topic's name on the log, for a tenant.
     pub fn physical_of(&self, tenant: &str) -> String {
-        self.physical.replace("{tenant}", tenant)
+        self.prefix.clone() + &self.physical.replace("{tenant}", tenant)
+    }
+
+    /// Whether each tenant has its own.
+    pub fn is_own(&self) -> bool {
+        self.physical.contains("{tenant}")
     }
 
     pub fn is_public(&self) -> bool {
@@ -152,11 +175,12 @@ impl Topic {
 
     /// Whether pages may be let put events on it: envelopes, and side by side only under keys that keep tenants apart.
     pub fn is_publishable(&self) -> bool {
-        self.format == Format::Envelope && (self.physical.contains("{tenant}") || self.tenant_key)
+        self.format == Format::Envelope && (self.is_own() || self.tenant_key)
     }
 
     fn write(&self, out: &mut String) {
-        let Self { name, physical, source, tenant_key, format } = self;
+        let Self { name, physical, source, tenant_key, format, prefix } = self;
+        let physical = format!("{prefix}{physical}");
         let _ = writeln!(out, "[topics.{name:?}]\nphysical = {physical:?}");
         let _ = match source {
             Source::Name => writeln!(out, "tenant.from = \"name\""),
@@ -211,7 +235,7 @@ fn topics(chance: &mut Chance) -> Vec<Topic> {
         };
         let format = format(chance);
         let tenant_key = if own || format != Format::Envelope { chance.once_in(4) } else { !chance.once_in(4) };
-        all.push(Topic { name, physical, source, tenant_key, format });
+        all.push(Topic { name, physical, source, tenant_key, format, prefix: String::new() });
     }
     all.remove(chance.below(5));
     all
@@ -285,10 +309,10 @@ impl Token {
             1 => add("org", Json::text("eu")),
             _ => add("org", Json::Object(vec![("id".to_owned(), chance.pick(&n).clone())])),
         }
-        let until = [NOW + 20_000, NOW + 3_600_000, NOW - 1000];
+        let until = [begins() + 20_000, begins() + 3_600_000, begins() - 1000];
         add("until", Json::text(&tidegate_protocol::timestamp::format(*chance.pick(&until))));
-        let expires = NOW + if chance.once_in(4) { 30_000 } else { 3_600_000 };
-        let issued = NOW - if chance.once_in(3) { 1_000 } else { 10_000 };
+        let expires = begins() + if chance.once_in(4) { 30_000 } else { 3_600_000 };
+        let issued = begins() - if chance.once_in(3) { 1_000 } else { 10_000 };
         add("iat", Json::Int((issued / 1000).into()));
         add("exp", Json::Int((expires / 1000).into()));
         add("jti", Json::Text(format!("t{}", chance.below(1_000_000))));
@@ -298,12 +322,8 @@ impl Token {
     }
 }
 
-/// A token with these claims, by hand.
+/// A token with these claims.
 fn sign(claims: &str) -> String {
-    use aws_lc_rs::hmac;
-    use base64::Engine as _;
-    let encode = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
-    let signed = format!("{}.{}", encode(br#"{"alg":"HS256","typ":"JWT"}"#), encode(claims.as_bytes()));
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), signed.as_bytes());
-    format!("{signed}.{}", encode(tag.as_ref()))
+    let claims = serde_json::from_str(claims).expect("claims are an object");
+    tidegate_gate::Signer::hs256(SECRET).sign(&claims).expect("a token is signed")
 }

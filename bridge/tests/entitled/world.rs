@@ -55,7 +55,7 @@ impl<'a> World<'a> {
         let mut log = Log::default();
         for topic in &setting.topics {
             let mut create = |tenant| log.create(&topic.physical_of(tenant), topic, 1 + chance.below(2));
-            if topic.physical.contains("{tenant}") {
+            if topic.is_own() {
                 setting.tenants.iter().copied().chain(["stranger"]).for_each(create);
             } else {
                 create("");
@@ -269,12 +269,15 @@ impl<'a> World<'a> {
                     busy = true;
                     self.answer(node);
                 }
-                while self.turn(node, 64) {}
+                while self.nodes[node].shard.is_hungry() {
+                    busy = true;
+                    self.turn(node, 64);
+                }
                 busy |= !self.nodes[node].asked.is_empty();
             }
             for at in 0..self.clients.len() {
                 self.clients[at].report();
-                busy |= self.speak(at) && self.clients[at].format == Format::WebSocket;
+                busy |= self.speak(at);
             }
             // Who stands ahead of a node looks again with the clock.
             idle = if busy { 0 } else { idle + 1 };
@@ -321,10 +324,9 @@ impl<'a> World<'a> {
         true
     }
 
-    /// Feeds those who are behind. Says whether there is more to do.
-    pub fn turn(&mut self, node: usize, turns: usize) -> bool {
-        let more = self.nodes[node].shard.feed(turns);
+    /// Feeds those who are behind.
+    pub fn turn(&mut self, node: usize, turns: usize) {
+        self.nodes[node].shard.feed(turns);
         self.settle(node);
-        more
     }
 }

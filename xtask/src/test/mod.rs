@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::tools::{self, Tools};
-pub(crate) use steps::counted;
 use steps::{STEPS, Step};
+pub(crate) use steps::{counted, on_kafka};
 pub(crate) use tally::Tally;
 
 /// Which tests.

@@ -180,6 +180,15 @@ fn e2e(tools: &Tools) -> anyhow::Result<Tally> {
 /// End-to-end tests that take all of a machine, and would take it from others.
 const ALONE: &[&str] = &["hostile_clients", "storms"];
 
+/// Runs one end-to-end test, with these variables.
+pub(crate) fn on_kafka(test: &str, variables: &[(&str, &str)]) -> anyhow::Result<Tally> {
+    let tools = crate::tools::ensure(&[Tool::Compiler, Tool::Wasm, Tool::Kafka, Tool::Kcat, Tool::Python])?;
+    let mut command = process::cargo();
+    tools.apply(&mut command);
+    command.envs(build()?).envs(variables.iter().copied());
+    counted(command.args(["test", "--locked", "-p", "tidegate-tests", "--test", test]))
+}
+
 /// End-to-end tests that run at the same time: each keeps two cores busy for seconds only.
 const E2E_SIDE_BY_SIDE: usize = 3;
 
