@@ -25,6 +25,9 @@ mod setting;
 
 mod entitlement_world;
 
+// The reference reads JSON by it.
+use serde as _;
+
 use chance::Chance;
 use entitlement_world::World;
 
