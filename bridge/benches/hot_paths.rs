@@ -23,8 +23,11 @@ const SESSIONS: usize = 1_000;
 
 const TOPIC: TopicKey = TopicKey(1);
 
+/// Goes over a path, and says how many times.
+type Path = fn() -> usize;
+
 /// Every path: its name, and how many times over it is gone within [`counted`].
-const PATHS: &[(&str, fn() -> usize)] = &[
+const PATHS: &[(&str, Path)] = &[
     ("decode", decoding),
     ("decode_for_rules", decoding_for_rules),
     ("tenant_each", || live(&Setting { tenants: SESSIONS, role: |_| "clerk".into() }, EVENTS)),
@@ -80,9 +83,9 @@ fn live(setting: &Setting, events: usize) -> usize {
         let round = Arc::new(world.round(&records, from as i64));
         let work = || world.input(Input::Rounds(vec![round]));
         if turn == 0 {
-            work()
+            work();
         } else {
-            counted(work)
+            counted(work);
         }
         world.written();
     }

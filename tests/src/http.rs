@@ -207,11 +207,14 @@ impl Events {
     ///
     /// If the stream ends before.
     pub async fn named(&mut self, name: &str) -> Message {
+        let mut passed = None;
         loop {
-            let message = self.next().await.unwrap_or_else(|| panic!("the stream ended before {name:?}"));
+            let message = self.next().await;
+            let message = message.unwrap_or_else(|| panic!("the stream ended before {name:?}, after {passed:?}"));
             if message.name == name {
                 return message;
             }
+            passed = Some(message);
         }
     }
 

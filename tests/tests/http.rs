@@ -1,5 +1,5 @@
 //! The bus over HTTP, on real Kafka: what is published arrives as from a session, and who reads goes on at any node. The
-//! rest is told on the embedded log, by `bridge/tests/http.rs`.
+//! rest is told on the embedded log, by `bridge/tests/http_api.rs`.
 
 use std::ops::Range;
 use std::process::Stdio;

@@ -12,9 +12,7 @@ use wasm_bindgen::prelude::*;
 use super::platform::{self, Online, Soon, Timer};
 use super::socket::{CloseEvent, Ears, MessageEvent, Socket};
 use super::value::{Json, text_length};
-use crate::machine::{
-    Arrival, Call, Dispatch, Effect, Handle, Machine, Options, Outcome, Problem, State, Transport, Want,
-};
+use crate::machine::{Arrival, Call, Dispatch, Effect, Handle, Machine, Options, Outcome, Problem, State, Want};
 
 /// What a connection is for. Every method may call the connection again.
 pub trait Application {
@@ -135,18 +133,21 @@ impl Connection {
 
     /// The body of the request for a stream, which [`Effect::OpenStream`] wants opened. Only an application whose options
     /// allow streams is told of those, of [`Effect::Post`], and by [`Effect::Disconnect`] to end its stream.
+    #[cfg(feature = "bus")]
     pub(super) fn stream_request(&self) -> String {
         self.0.machine.borrow_mut().stream_request(platform::now())
     }
 
     /// The token to publish with beside a stream.
+    #[cfg(feature = "bus")]
     pub(super) fn stream_token(&self) -> String {
         self.0.machine.borrow().stream_token().to_owned()
     }
 
     /// Whether the session is, or shall be, a stream.
+    #[cfg(feature = "bus")]
     pub(super) fn is_streaming(&self) -> bool {
-        self.0.machine.borrow().transport() == Transport::Stream
+        self.0.machine.borrow().transport() == crate::machine::Transport::Stream
     }
 
     /// The stream has ended.
