@@ -7,12 +7,13 @@
 //! outboxes. The reference (`reference`, `reading`, `judge`) is written from the specification over plain JSON values
 //! and shares nothing with it.
 //!
-//! That it would see a fault was tried by making some. In how many cases each was seen, at the latest: the gate ignores the
-//! tenant, or the condition (1 each); index keys of all but one text of a list are lost (28); a cursor of another tenant
-//! (13) or another topic (29) is taken; totals show others' rows (1,641); a renewed token (9) or new rules (2) change
-//! nothing for what is open; whoever may not replay begins at a time (10); the condition on what is published (33), the
-//! stamp of the tenant (19), the tenant named by `tg_tenant` (2) or by any other place (1) is passed over; repeated members
-//! do not fail a condition (3); a revoked subject goes on (6); the filter's keys are ignored (1).
+//! That it would see a fault was tried by making some, one at a time. The number of the first case that saw each: the gate
+//! ignores the tenant (1) or the condition (0); repeated members do not fail a condition (3); a tenant that `tg_tenant` (2)
+//! or another place (1) names is passed over; the filter's keys are ignored (0); index keys of all but one text of a list
+//! are lost (1,128); a cursor of another tenant (11) or another topic (29) is taken; whoever may not replay begins at a time
+//! (10); a renewed token (9) or new rules (2) change nothing for what is open; a revoked subject goes on (8); the condition
+//! on what is published (33) or the stamp of its tenant (19) is passed over, or its condition reads another key than
+//! readers see (2,208); totals show others' rows (1,641).
 //!
 //! `TIDEGATE_CASES` says how many cases; `TIDEGATE_CASE` plays the one of that number, as a failure names it.
 
