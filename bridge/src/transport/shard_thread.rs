@@ -296,12 +296,11 @@ impl Local {
         let mut rounds = Vec::new();
         let mut next = Some(first);
         while let Some(message) = next {
-            match message {
-                FeedMessage::Round(round) => rounds.push(round),
-                other => {
-                    self.rounds(std::mem::take(&mut rounds));
-                    self.feed_message(other);
-                }
+            if let FeedMessage::Round(round) = message {
+                rounds.push(round);
+            } else {
+                self.rounds(std::mem::take(&mut rounds));
+                self.feed_message(message);
             }
             // At most what the channel held: others have their turn too.
             next = if rounds.len() < more.max_capacity() { more.try_recv().ok() } else { None };
@@ -325,7 +324,7 @@ impl Local {
                 let _ = renewal.told.try_send(applied);
                 return;
             }
-            FeedMessage::Round(round) => Input::Rounds(vec![round]),
+            FeedMessage::Round(round) => return self.rounds(vec![round]),
             FeedMessage::Followed { physical, topic, id, offsets } => Input::Followed { physical, topic, id, offsets },
             FeedMessage::Opened(topic, id, offsets) => Input::TopicOpened { topic, id, offsets },
             FeedMessage::Closed(topic) => {
