@@ -338,14 +338,15 @@ async fn a_client_with_a_source_of_tokens_outlives_each_of_them() {
     let bridge = stage.bridge(&[]);
     let source = {
         let stage = std::sync::Arc::clone(&stage);
-        Token::source(move || std::future::ready(Ok(stage.token_for("acme", "ada", "member", 3))))
+        // Renewed at the latest when a tenth is left: enough for a busy machine to come in time.
+        Token::source(move || std::future::ready(Ok(stage.token_for("acme", "ada", "member", 8))))
     };
     let client = Client::connect(bridge.url(), Options::new(source)).await.unwrap();
     let mut subscription = client.subscribe(Subscribe::to("orders")).await.unwrap();
     let producer = stage.producer(&[]);
     let began = Instant::now();
     let mut seen = Vec::new();
-    while began.elapsed() < Duration::from_secs(8) {
+    while began.elapsed() < Duration::from_secs(17) {
         producer.event(&topic, "k", &notice("acme", seen.len()));
         producer.flush();
         seen.extend(numbers(&mut subscription, 1).await);
