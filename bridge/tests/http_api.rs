@@ -154,9 +154,10 @@ async fn of_a_batch_every_event_has_its_outcome() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_rate_for_all_requests_of_a_subject() {
-    let bridge = Bridge::start("", "publish_events_per_s = 5").await;
+    // So slow that a busy machine asks faster.
+    let bridge = Bridge::start("", "publish_events_per_s = 1\npublish_events_burst = 10").await;
     let ada = token("acme", "member");
-    let mut published = 0;
+    let (began, mut published) = (Instant::now(), 0);
     let refused = loop {
         let answer = bridge.publish(&ada, event(published)).await;
         if answer.status != 200 {
@@ -164,7 +165,8 @@ async fn one_rate_for_all_requests_of_a_subject() {
         }
         published += 1;
     };
-    assert!((10..30).contains(&published), "{published}");
+    let most = 11 + began.elapsed().as_secs().cast_signed();
+    assert!((10..=most).contains(&published), "{published} of {most}");
     assert_eq!(refused.refusal(), (429, "rate_limited".into(), None));
     assert_eq!(refused.headers["retry-after"], "1");
     assert_eq!(bridge.publish(&token_for("acme", "bob", "member", 60), event(0)).await.status, 200);
@@ -301,7 +303,7 @@ async fn a_stream_speaks_the_protocol_one_way() {
     }
     // It comes again, from an older cursor, with a token that soon runs out: the first one's place is taken.
     let from = json!({"subscribe": {"id": 1, "topic": "orders", "from": {"cursor": [cursor]}}});
-    let again = Request::stream(&[hello(&token_for("acme", "ada", "member", 3)), from]);
+    let again = Request::stream(&[hello(&token_for("acme", "ada", "member", 6)), from]);
     let mut again = again.events(bridge.at).await;
     let last = stream.last().await.unwrap();
     assert_eq!((last.name.as_str(), last.data.as_str()), ("close", r#"{"code":3504,"reason":"replaced"}"#));
@@ -316,19 +318,24 @@ async fn a_stream_speaks_the_protocol_one_way() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_runs_out_ends_the_stream() {
+    const LIFETIME: Duration = Duration::from_secs(5);
     let bridge = Bridge::start("", "").await;
-    let short = token_for("acme", "ada", "member", 3);
-    let ends = Instant::now() + Duration::from_secs(3);
-    let mut events = Request::read("orders", "", &short).events(bridge.at).await;
-    let last = events.last().await.unwrap();
-    assert!(Instant::now() < ends + Duration::from_secs(1), "within a second");
-    let said: Value = serde_json::from_str(&last.data).unwrap();
-    assert_eq!(
-        (last.name.as_str(), &said["code"], &said["retryable"]),
-        ("error", &json!("token_expired"), &json!(true))
-    );
-    let again = Request::read("orders", "", &short).header("last-event-id", &events.last_id).ask(bridge.at).await;
-    assert_eq!(again.refusal().0, 401);
+    // A busy machine stands still for a moment now and then: of three, one ends in time.
+    let (mut late, mut best) = (0, Duration::MAX);
+    while late < 3 && best >= Duration::from_secs(1) {
+        let (began, short) = (Instant::now(), token_for("acme", "ada", "member", LIFETIME.as_secs().cast_signed()));
+        let mut events = Request::read("orders", "", &short).events(bridge.at).await;
+        let last = events.last().await.unwrap();
+        (late, best) = (late + 1, best.min(began.elapsed().saturating_sub(LIFETIME)));
+        let said: Value = serde_json::from_str(&last.data).unwrap();
+        assert_eq!(
+            (last.name.as_str(), &said["code"], &said["retryable"]),
+            ("error", &json!("token_expired"), &json!(true))
+        );
+        let again = Request::read("orders", "", &short).header("last-event-id", &events.last_id).ask(bridge.at).await;
+        assert_eq!(again.refusal().0, 401);
+    }
+    assert!(best < Duration::from_secs(1), "{best:?} after it ran out");
     bridge.node.stop().await;
 }
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 
 /** How long anything may take on a machine that does much else. */
-const LONG = 30_000;
+const LONG = 60_000;
 
 /** The one that was chosen, the system's, or else Playwright's own. */
 function program() {
@@ -21,6 +21,7 @@ export function launch() {
 /** The plain page of an origin, with a token or a function that makes one. In a context of its own, unless given one. */
 export async function open(browser, origin, token, { prepare, ...options } = {}) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(LONG);
   page.violations = [];
   page.uncaught = [];
   page.on("console", (message) => {
@@ -58,6 +59,7 @@ export async function seen(page, count) {
 /** The dashboard of an origin, signed in. */
 export async function dashboard(browser, origin, token) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(LONG);
   await page.goto(`${origin}/dashboard/#token=${token}`);
   await page.getByTestId("balance").waitFor();
   return page;

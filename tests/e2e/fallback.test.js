@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { launch, open, seen, until } from "./chromium.js";
 import * as kafka from "./kafka.js";
 import { proxyTo } from "./proxy.js";
-import { bridge, carts, event, hasty, metrics, numbers, tenant, token } from "./stage.js";
+import { bridge, carts, event, hasty, metrics, numbers, SKEW, tenant, token } from "./stage.js";
 
 let browser;
 let proxy;
@@ -114,12 +114,12 @@ test("subscriptions that grow and shrink amid a stream of events", async () => {
 
 test("a stream outlives its first token, and the page is not told", async () => {
   proxy.upgrades(502);
-  const lifetimes = [60, 60, 10, 60];
+  const lifetimes = [60, 60, 7, 60];
   let fetched = 0;
   const page = await follower(() => token(of, { seconds: lifetimes[fetched++] ?? 60 }));
   await put([0]);
   await seen(page, 1);
-  await sleep(10_500);
+  await sleep((7 + SKEW) * 1000 + 500);
   await put([1]);
   assert.deepEqual(await seen(page, 2), [0, 1]);
   assert.deepEqual([fetched, await page.evaluate(() => told)], [4, []]);

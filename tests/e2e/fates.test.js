@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { dashboard, launch, open, until } from "./chromium.js";
 import * as kafka from "./kafka.js";
 import { bridge, carts, event, metrics, tenant, token } from "./stage.js";
@@ -47,7 +49,7 @@ async function assertBalanced(board) {
 test("failed and given up, or consumed, and the ledger balances all the way", async () => {
   const of = tenant();
   const board = await watched();
-  const page = await open(browser, bridge, token(of), { handlerTimeout: 1000 });
+  const page = await open(browser, bridge, token(of), { handlerTimeout: 2000 });
   await page.evaluate(async () => {
     const forever = new Promise(() => {});
     const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -77,14 +79,20 @@ test("failed and given up, or consumed, and the ledger balances all the way", as
   // The page is told as well: nothing is swallowed.
   assert.deepEqual(page.uncaught.toSorted(), ["rejected", "rejected", "thrown", "thrown"]);
 
-  // The figures of the whole node are those of its metrics.
-  const samples = await metrics(bridge);
-  const sum = (name, label) => samples.filter(([of]) => of.startsWith(name) && of.includes(label)).reduce((sum, [, count]) => sum + count, 0);
-  const total = (name) => board.getByTestId(`total-${name}`).textContent().then(Number);
-  for (const kind of ["received", "consumed", "failed", "given_up", "abandoned"]) {
-    assert.equal(await total(kind), sum("tidegate_deliveries_total{", `kind="${kind}"`), kind);
+  // The figures of the whole node are those of its metrics, once each has heard of what went before.
+  const sum = (samples, name, label = "") => samples.filter(([of]) => of.startsWith(name) && of.includes(label)).reduce((sum, [, count]) => sum + count, 0);
+  const kinds = ["received", "consumed", "failed", "given_up", "abandoned"];
+  const shown = () => Promise.all(kinds.map((kind) => board.getByTestId(`total-${kind}`).textContent().then(Number)));
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const samples = await metrics(bridge);
+    assert.equal(sum(samples, "tidegate_ledger_imbalance"), 0);
+    const counted = kinds.map((kind) => sum(samples, "tidegate_deliveries_total{", `kind="${kind}"`));
+    const figures = await shown();
+    if (isDeepStrictEqual(figures, counted)) break;
+    if (Date.now() > deadline) assert.deepEqual(figures, counted, kinds.join(", "));
+    await sleep(100);
   }
-  assert.equal(sum("tidegate_ledger_imbalance", ""), 0);
 
   // Law 3, by what really lies on the topic.
   const records = await kafka.read(carts);

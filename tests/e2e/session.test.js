@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { launch, open, seen, until } from "./chromium.js";
 import * as kafka from "./kafka.js";
 import { proxyTo } from "./proxy.js";
-import { bridge, carts, event, hasty, tenant, token } from "./stage.js";
+import { bridge, carts, event, hasty, SKEW, tenant, token } from "./stage.js";
 
 let browser;
 
@@ -27,14 +27,14 @@ function sockets(page) {
 describe("a session", { concurrency: true }, () => {
   test("outlives its first token, on the same socket", async () => {
     const of = tenant();
-    const lifetimes = [10, 60];
+    const lifetimes = [7, 60];
     let fetched = 0;
     const page = await open(browser, bridge, () => token(of, { seconds: lifetimes[fetched++] }));
     const opened = sockets(page);
     await page.evaluate(() => follow("carts", "cart.add"));
     await put(of, 1);
     await seen(page, 1);
-    await sleep(10_500);
+    await sleep((7 + SKEW) * 1000 + 500);
     await put(of, 2);
     assert.deepEqual(await seen(page, 2), [1, 2]);
     assert.deepEqual([fetched, opened.length, await told(page)], [2, 0, []]);

@@ -25,6 +25,9 @@ const { keys } = JSON.parse(readFileSync(given("E2E_KEYS")));
 const { k, kid } = keys.find((key) => key.alg === "HS256");
 const secret = Buffer.from(k, "base64url");
 
+/** How many seconds bridges go on after a token has run out, for clocks differ. */
+export const SKEW = 3;
+
 /** A token, of the right key unless told otherwise. */
 export function token(tenant, { role = "member", seconds = 3600, key = secret } = {}) {
   const iat = Math.floor(Date.now() / 1000);

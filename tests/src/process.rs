@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::LONG;
 
 /// How long it may take to end once it was asked to.
-const ENDING: Duration = Duration::from_secs(30);
+const ENDING: Duration = LONG;
 
 /// Asks the program to end when standard input closes, which it does with the test's process too.
 const SUPERVISE: &str = r#"trap '' INT

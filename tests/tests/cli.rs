@@ -215,8 +215,10 @@ async fn a_bridge_starts_before_kafka_does_and_gets_ready() {
     let stage = Stage::new();
     stage.create(&stage.orders("acme"), 1).await;
     let configuration = stage.configuration();
-    // A port where nothing is yet, and to which Kafka comes later, as a proxy plays it.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // A port of ours where nothing listens yet, and to which Kafka comes later, as a proxy plays it.
+    let port = tokio::net::TcpSocket::new_v4().unwrap();
+    port.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = port.local_addr().unwrap().to_string();
     let arguments = ["serve", "--config", path(&configuration)];
     // One that heeds revocations takes no sessions before it has read them.
     let unheeded = ("TIDEGATE_REVOCATION__ENABLED", "false");
@@ -230,7 +232,7 @@ async fn a_bridge_starts_before_kafka_does_and_gets_ready() {
     // It waits rather than fails: the log may come.
     assert!(tokio::time::timeout(std::time::Duration::from_secs(1), refused).await.is_err());
     let kafka = stage.kafka.bootstrap();
-    let listener = tokio::net::TcpListener::bind(&nobody).await.unwrap();
+    let listener = port.listen(64).unwrap();
     tokio::spawn(async move {
         while let Ok((mut from, _)) = listener.accept().await {
             let kafka = kafka.clone();

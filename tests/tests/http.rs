@@ -108,16 +108,17 @@ async fn what_is_published_by_request_is_on_kafka_as_from_a_session() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_revoked_is_out_over_http_too() {
     let stage = Stage::new();
-    // Revocations are on the broker, which the tests here share: nobody else is of this tenant.
-    stage.create(&stage.orders("initech"), 1).await;
+    // Revocations are on the broker, which tests share: nobody else is of this tenant.
+    let tenant = format!("initech-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+    stage.create(&stage.orders(&tenant), 1).await;
     let bridge = stage.bridge(&[("TIDEGATE_ADMIN__LISTEN", "127.0.0.1:0"), ("TIDEGATE_ADMIN__KEYS__ALICE", KEY)]);
     let admin = bridge.process.word_after("admin API listening address=");
-    let token = stage.token("initech", "ada", "member");
+    let token = stage.token(&tenant, "ada", "member");
     let mut events = Request::read("orders", "", &token).events(bridge.address).await;
     let mut stream =
         Request::stream(&[json!({"hello": {"token": token, "client": "tab"}})]).events(bridge.address).await;
     stream.frame("welcome").await;
-    let mut revoke = tidegate(&["revoke", "--tenant", "initech", "--subject", "ada"]);
+    let mut revoke = tidegate(&["revoke", "--tenant", &tenant, "--subject", "ada"]);
     revoke.env("TIDEGATE_ADMIN", format!("http://{admin}")).env("TIDEGATE_ADMIN_KEY", KEY).stdout(Stdio::null());
     assert!(revoke.status().expect("it runs").success());
     let last = events.last().await.expect("a last message");

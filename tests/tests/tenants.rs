@@ -77,12 +77,13 @@ async fn sessions_are_counted_over_all_shards_and_ways() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_sessions_and_requests_publish_no_more_than_one_tenant_may() {
-    const PER_SECOND: u64 = 20;
+    // So slow that a busy machine asks faster.
+    const PER_SECOND: u64 = 1;
     const BURST: u64 = 40;
     let stage = Stage::new();
     stage.create(&stage.orders("acme"), 1).await;
     stage.create(&stage.orders("globex"), 1).await;
-    let rate = ("TIDEGATE_LIMITS__TENANT__PUBLISH_EVENTS_PER_S", "20");
+    let rate = ("TIDEGATE_LIMITS__TENANT__PUBLISH_EVENTS_PER_S", "1");
     let bridge = stage.bridge(&[SHARDS, rate, ("TIDEGATE_LIMITS__TENANT__PUBLISH_EVENTS_BURST", "40")]);
     let mut sessions = Vec::new();
     for n in 0..10 {
@@ -105,7 +106,7 @@ async fn many_sessions_and_requests_publish_no_more_than_one_tenant_may() {
             }
             let error = &frame["error"];
             assert_eq!(error["code"], "rate_limited", "{frame}");
-            assert!(error["retry_after_ms"].as_u64().is_some_and(|wait| wait <= 51), "{frame}");
+            assert!(error["retry_after_ms"].as_u64().is_some_and(|wait| wait <= 1001), "{frame}");
             refused += 1;
         }
     }

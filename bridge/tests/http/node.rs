@@ -84,7 +84,7 @@ positions = "raw"
     }
 
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while !holds().await {
             assert!(Instant::now() < deadline, "waited in vain until {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -5,9 +5,9 @@ import { dirname, join } from "node:path";
 import { after, afterEach, before, beforeEach, test as run } from "node:test";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
-import { install, launch, open, serve } from "./setup.js";
+import { install, launch, LONG, open, serve } from "./setup.js";
 
-const test = (name, work) => run(name, { timeout: 20_000 }, work);
+const test = (name, work) => run(name, { timeout: 2 * LONG }, work);
 const here = dirname(fileURLToPath(import.meta.url));
 let browser;
 let client;
@@ -35,7 +35,7 @@ const order = (id, type = "order.created") => ({ type, key: `order/${id}`, data:
 
 /** Waits until the page has seen `count` things. */
 const seen = async (count) => {
-  await page.waitForFunction((count) => seen.length >= count, count, { polling: 10, timeout: 10_000 });
+  await page.waitForFunction((count) => seen.length >= count, count, { polling: 10 });
   return page.evaluate(() => seen);
 };
 
@@ -127,11 +127,11 @@ test("a promise decides: returned or given to waitUntil, fulfilled, rejected, to
       });
       bus.addEventListener("order.created", (e) => {
         if (e.detail.id === 3) e.waitUntil(after(20, (_, reject) => reject(new Error("given"))));
-        if (e.detail.id === 4) e.waitUntil(after(1500, (resolve) => resolve()));
+        if (e.detail.id === 4) e.waitUntil(after(5000, (resolve) => resolve()));
         if (e.detail.id === 5) globalThis.late = e;
       });
     },
-    { connect: { handlerTimeout: 300 } },
+    { connect: { handlerTimeout: 1000 } },
   );
   web.bridge.append("orders", ...[1, 2, 3, 4, 5].map((id) => order(id)));
   const { failed } = await settled(5);

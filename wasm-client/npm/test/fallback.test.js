@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { after, afterEach, before, beforeEach, test as run } from "node:test";
 import { fileURLToPath } from "node:url";
-import { install, launch, open, serve } from "./setup.js";
+import { install, launch, LONG, open, serve } from "./setup.js";
 
-const test = (name, work) => run(name, { timeout: 30_000 }, work);
+const test = (name, work) => run(name, { timeout: 2 * LONG }, work);
 const here = dirname(fileURLToPath(import.meta.url));
 let browser;
 let client;
@@ -36,7 +36,7 @@ afterEach(async () => {
 const order = (id, type = "order.created") => ({ type, key: `order/${id}`, data: { id } });
 
 const seen = async (count) => {
-  await page.waitForFunction((count) => seen.length >= count, count, { polling: 10, timeout: 10_000 });
+  await page.waitForFunction((count) => seen.length >= count, count, { polling: 10 });
   return page.evaluate(() => seen);
 };
 

@@ -52,6 +52,9 @@ export async function serve(roots) {
   return { bridge, origin, close };
 }
 
+/** How long anything may take on a machine that does much else. */
+export const LONG = 60_000;
+
 export function launch() {
   const args = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"];
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
@@ -60,6 +63,7 @@ export function launch() {
 /** A page that has loaded, with the errors that it reported. */
 export async function open(browser, address) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(LONG);
   page.reported = [];
   page.violations = [];
   page.on("pageerror", (error) => page.reported.push(error.message));
