@@ -1,7 +1,7 @@
 //! One session as the load sees it: a socket, frames taken apart with as little work as possible, reports.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
@@ -9,6 +9,7 @@ use memchr::memmem::{self, Finder};
 
 use crate::event::{SENT, now_ns, sent_at};
 use crate::report::Unreported;
+use crate::wire::{Reading, Trust, Wire};
 
 /// What a session does with what it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(crate) enum Kind {
 
 /// A session.
 pub(crate) struct Connection {
-    pub(crate) socket: mio::net::TcpStream,
+    pub(crate) wire: Wire,
     kind: Kind,
     /// The beginning of a frame whose rest has not come.
     rest: Vec<u8>,
@@ -58,50 +59,55 @@ impl Received {
 impl Connection {
     /// A socket that only reads.
     pub(crate) fn bare(address: SocketAddr) -> anyhow::Result<Self> {
-        Self::over(TcpStream::connect(address)?, Kind::Bare, Vec::new())
+        Ok(Self::over(Wire::connect(address, None)?, Kind::Bare, Vec::new()))
     }
 
     /// A subscription to a subject of NATS.
     pub(crate) fn nats(address: SocketAddr, subject: &str) -> anyhow::Result<Self> {
-        let (mut socket, mut rest) = upgraded(address, "/", "")?;
+        let mut wire = Wire::connect(address, None)?;
+        let mut rest = upgraded(&mut wire, address, "/", "")?;
         // It begins by saying who it is.
-        let (_, to) = more_until(&mut socket, &mut rest, frame)?;
+        let (_, to) = more_until(&mut wire, &mut rest, frame)?;
         rest.drain(..to);
         let said = format!("CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
-        socket.write_all(&masked(BINARY, &said))?;
-        let (from, to) = more_until(&mut socket, &mut rest, frame)?;
+        wire.write_all(&masked(BINARY, &said))?;
+        let (from, to) = more_until(&mut wire, &mut rest, frame)?;
         ensure!(rest[from..to].starts_with(b"PONG"), "{}", String::from_utf8_lossy(&rest));
         rest.drain(..to);
-        Self::over(socket, Kind::Nats, rest)
+        Ok(Self::over(wire, Kind::Nats, rest))
     }
 
     /// A session with one subscription, answered.
-    pub(crate) fn open(address: SocketAddr, token: &str, client: usize, topic: &str) -> anyhow::Result<Self> {
-        let (mut socket, mut rest) = upgraded(address, "/v1/ws", "Sec-WebSocket-Protocol: tidegate.v1\r\n")?;
+    pub(crate) fn open(
+        address: SocketAddr,
+        trust: Option<&Trust>,
+        token: &str,
+        client: usize,
+        topic: &str,
+    ) -> anyhow::Result<Self> {
+        let mut wire = Wire::connect(address, trust)?;
+        let mut rest = upgraded(&mut wire, address, "/v1/ws", "Sec-WebSocket-Protocol: tidegate.v1\r\n")?;
         let hello = format!(r#"{{"hello":{{"token":"{token}","client":"bench-{client}"}}}}"#);
         let subscribe = format!(r#"{{"subscribe":{{"id":1,"topic":"{topic}"}}}}"#);
         let mut said = masked(TEXT, &hello);
         said.extend_from_slice(&masked(TEXT, &subscribe));
-        socket.write_all(&said)?;
+        wire.write_all(&said)?;
         loop {
-            let (from, to) = more_until(&mut socket, &mut rest, frame)?;
+            let (from, to) = more_until(&mut wire, &mut rest, frame)?;
             let text = &rest[from..to];
             let known = |name: &str| text.starts_with(format!("{{\"{name}\"").as_bytes());
             ensure!(known("welcome") || known("subscribed") || known("state"), "{}", String::from_utf8_lossy(text));
             let done = known("subscribed");
             rest.drain(..to);
             if done {
-                return Self::over(socket, Kind::Tidegate, rest);
+                return Ok(Self::over(wire, Kind::Tidegate, rest));
             }
         }
     }
 
-    fn over(socket: TcpStream, kind: Kind, rest: Vec<u8>) -> anyhow::Result<Self> {
-        socket.set_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-        let socket = mio::net::TcpStream::from_std(socket);
-        Ok(Self {
-            socket,
+    fn over(wire: Wire, kind: Kind, rest: Vec<u8>) -> Self {
+        Self {
+            wire,
             kind,
             rest,
             unreported: Unreported::default(),
@@ -109,22 +115,21 @@ impl Connection {
             timed: true,
             published: 1,
             cut: Vec::new(),
-        })
+        }
     }
 
     /// Reads all there is. `true` if the second began after which a report is due.
     pub(crate) fn read(&mut self, buffer: &mut [u8], received: &mut Received) -> anyhow::Result<bool> {
         let mut began = false;
         loop {
-            match self.socket.read(buffer) {
-                Ok(0) => {
+            match self.wire.read(buffer) {
+                Ok(Reading::Closed) => {
                     self.closed = true;
                     return Ok(began);
                 }
-                Ok(count) => {
+                Ok(Reading::Bytes { count, more }) => {
                     began |= self.take(&buffer[..count], received)?;
-                    // The readiness is told by its edge: what fills the buffer may not be all.
-                    if count < buffer.len() {
+                    if !more {
                         return Ok(began);
                     }
                 }
@@ -213,9 +218,7 @@ impl Connection {
 
     fn say(&mut self, text: &str) -> anyhow::Result<()> {
         let bytes = masked(if self.kind == Kind::Nats { BINARY } else { TEXT }, text);
-        let written = self.socket.write(&bytes).context("the server does not read")?;
-        ensure!(written == bytes.len(), "the server does not read");
-        Ok(())
+        self.wire.write_all(&bytes).context("the server does not read")
     }
 }
 
@@ -256,16 +259,24 @@ fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     (bytes.len() >= from + length).then_some((from, from + length))
 }
 
+/// Whether the bridge there takes sessions, as it says itself.
+pub(crate) fn is_ready(address: SocketAddr, trust: Option<&Trust>) -> anyhow::Result<bool> {
+    let mut wire = Wire::connect(address, trust)?;
+    wire.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    more_until(&mut wire, &mut Vec::new(), |answer| (answer.len() > 12).then(|| answer.starts_with(b"HTTP/1.1 200")))
+}
+
 /// Reads until `found` finds what it looks for.
-fn more_until<T>(socket: &mut TcpStream, rest: &mut Vec<u8>, found: impl Fn(&[u8]) -> Option<T>) -> anyhow::Result<T> {
-    let mut buffer = [0; 4096];
+fn more_until<T>(wire: &mut Wire, rest: &mut Vec<u8>, found: impl Fn(&[u8]) -> Option<T>) -> anyhow::Result<T> {
+    let mut buffer = vec![0; 48 * 1024];
     loop {
         if let Some(found) = found(rest) {
             return Ok(found);
         }
-        let count = socket.read(&mut buffer)?;
-        ensure!(count > 0, "closed by the server: {}", String::from_utf8_lossy(rest));
-        rest.extend_from_slice(&buffer[..count]);
+        match wire.read(&mut buffer)? {
+            Reading::Closed => bail!("closed by the server: {}", String::from_utf8_lossy(rest)),
+            Reading::Bytes { count, .. } => rest.extend_from_slice(&buffer[..count]),
+        }
     }
 }
 
@@ -285,19 +296,18 @@ pub(crate) fn header(out: &mut Vec<u8>, length: usize, masked: bool) {
     }
 }
 
-/// Opens a WebSocket: it, and what was read beyond the answer.
-fn upgraded(address: SocketAddr, path: &str, more: &str) -> anyhow::Result<(TcpStream, Vec<u8>)> {
-    let mut socket = TcpStream::connect(address)?;
+/// Opens a WebSocket: what was read beyond the answer.
+fn upgraded(wire: &mut Wire, address: SocketAddr, path: &str, more: &str) -> anyhow::Result<Vec<u8>> {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGlkZWdhdGUgYmVuY2g0Ng==\r\n{more}\r\n"
     );
-    socket.write_all(request.as_bytes())?;
+    wire.write_all(request.as_bytes())?;
     let mut rest = Vec::new();
-    let end = more_until(&mut socket, &mut rest, |rest| memmem::find(rest, b"\r\n\r\n"))?;
+    let end = more_until(wire, &mut rest, |rest| memmem::find(rest, b"\r\n\r\n"))?;
     ensure!(rest.starts_with(b"HTTP/1.1 101"), "no upgrade: {}", String::from_utf8_lossy(&rest));
     rest.drain(..end + 4);
-    Ok((socket, rest))
+    Ok(rest)
 }
 
 /// The first byte of a frame of text.

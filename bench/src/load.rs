@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use mio::{Interest, Poll, Token};
+use mio::{Poll, Token};
 
 use crate::connection::{Connection, Received};
 use crate::event::Events;
@@ -26,7 +26,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn new(connections: Vec<Connection>) -> anyhow::Result<Self> {
-        let mut load = Self {
+        let load = Self {
             poll: Poll::new()?,
             // Few at once, so that the next event is sent in time.
             events: mio::Events::with_capacity(128),
@@ -35,8 +35,8 @@ impl Load {
             buffer: vec![0; 256 * 1024],
             received: Received::new()?,
         };
-        for (at, connection) in load.connections.iter_mut().enumerate() {
-            load.poll.registry().register(&mut connection.socket, Token(at), Interest::READABLE)?;
+        for (at, connection) in load.connections.iter().enumerate() {
+            connection.wire.register(load.poll.registry(), Token(at))?;
         }
         Ok(load)
     }

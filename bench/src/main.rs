@@ -16,6 +16,7 @@ mod report;
 mod server;
 mod source;
 mod storm;
+mod wire;
 mod write_loop;
 
 use clap::Parser;
@@ -37,8 +38,10 @@ enum Command {
     Nats(nats::Options),
     /// Everybody comes back at once.
     Storm(storm::Options),
-    /// Makes a key pair for tokens.
+    /// Makes a key pair for tokens, and a certificate.
     Keys(storm::KeyOptions),
+    /// Waits until a bridge takes sessions.
+    Ready(server::ReadyOptions),
     /// Sessions with nothing to do: memory of the server for each.
     Idle(idle::Options),
     /// The bare loop: one `write` for each delivery, and nothing else.
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Command::Nats(options) => nats::run(&options),
         Command::Storm(options) => storm::run(&options),
         Command::Keys(options) => storm::keys(&options),
+        Command::Ready(options) => server::await_ready(&options),
         Command::Idle(options) => idle::run(&options),
         Command::WriteLoop(options) => write_loop::run(&options),
     }

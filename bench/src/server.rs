@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use clap::Args;
 use tidegate_gate::{Algorithm, ClaimMapping, Signer, TokenRequest};
 
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::event;
+use crate::wire::Trust;
 
 /// Where it is and how to get in.
 #[derive(Args, Clone)]
@@ -26,9 +28,35 @@ pub(crate) struct Server {
     /// Instead of a secret, the private key (ES256, PEM) that signs them.
     #[arg(long)]
     pub(crate) key: Option<PathBuf>,
+    /// Speak TLS, and trust what this certificate (PEM) has signed.
+    #[arg(long = "ca", value_name = "FILE", value_parser = Trust::read)]
+    pub(crate) trust: Option<Trust>,
     /// The topic of the events, by both its names.
     #[arg(long, default_value = "orders")]
     pub(crate) topic: String,
+}
+
+#[derive(Args)]
+pub(crate) struct ReadyOptions {
+    /// Where a bridge will listen.
+    #[arg(long)]
+    address: SocketAddr,
+    /// Speak TLS, and trust what this certificate (PEM) has signed.
+    #[arg(long = "ca", value_name = "FILE", value_parser = Trust::read)]
+    trust: Option<Trust>,
+}
+
+/// How long a bridge may take to be ready.
+const READY: Duration = Duration::from_secs(20);
+
+/// Waits until a bridge takes sessions: it listens before it knows what was revoked.
+pub(crate) fn await_ready(options: &ReadyOptions) -> anyhow::Result<()> {
+    let deadline = Instant::now() + READY;
+    while !connection::is_ready(options.address, options.trust.as_ref()).unwrap_or(false) {
+        ensure!(Instant::now() < deadline, "the bridge did not become ready on {}", options.address);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Whose a session is.
@@ -45,7 +73,7 @@ pub(crate) struct Who<'a> {
 impl Server {
     /// Opens a session and subscribes.
     pub(crate) fn open(&self, who: Who<'_>) -> anyhow::Result<Connection> {
-        Connection::open(self.address, &self.token(who)?, who.subject, &self.topic)
+        Connection::open(self.address, self.trust.as_ref(), &self.token(who)?, who.subject, &self.topic)
     }
 
     /// Signs a token.

@@ -1,6 +1,6 @@
 //! Scenarios in which everything waits already when the bridge comes to it.
 
-use super::bridge::{CONDITIONS, Server};
+use super::bridge::{CONDITIONS, PLAIN, Server, Setup};
 use super::load;
 use super::nats::Nats;
 use super::scenarios::{Bench, take};
@@ -17,8 +17,8 @@ struct Backlog<'a> {
 }
 
 impl Backlog<'_> {
-    fn run(&self, bench: &mut Bench) -> anyhow::Result<serde_json::Value> {
-        let server = bench.bridge()?;
+    fn run(&self, bench: &mut Bench, setup: Setup) -> anyhow::Result<serde_json::Value> {
+        let server = bench.bridge(setup)?;
         let mut arguments = vec!["backlog".to_owned()];
         arguments.extend(server.arguments());
         arguments.extend(["--bootstrap".into(), bench.kafka()?.0.bootstrap(), "--roles".into(), self.roles.into()]);
@@ -52,15 +52,18 @@ fn a_session_each(sessions: usize) -> Backlog<'static> {
     Backlog { sessions, tenants: sessions, roles: "clerk", readers: 1, events: 100_000, bursts: 3 }
 }
 
+/// Each event is for all of 1,000 sessions: far more than the credit of a session, so that they fall behind and
+/// catch up.
+const FOR_ALL: Backlog<'static> =
+    Backlog { sessions: 1000, tenants: 1, roles: "clerk", readers: 1000, events: 10_000, bursts: 2 };
+
 pub(super) fn fanout_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "fanout_backlog";
-    // Far more than the credit of a session, so that they fall behind and catch up.
-    let backlog = Backlog { sessions: 1000, tenants: 1, roles: "clerk", readers: 1000, events: 10_000, bursts: 2 };
     for round in 1..=bench.rounds(2, 5) {
-        if let Some(nats) = backlog.nats(bench)? {
+        if let Some(nats) = FOR_ALL.nats(bench)? {
             take(summary, round, NAME, "nats", &nats);
         }
-        let measured = backlog.run(bench)?;
+        let measured = FOR_ALL.run(bench, PLAIN)?;
         take(summary, round, NAME, "tidegate", &measured);
     }
     summary.at_most(NAME, "cpu_us_per_delivery", "tidegate", 0.2);
@@ -68,10 +71,34 @@ pub(super) fn fanout_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow
     Ok(())
 }
 
+pub(super) fn shards(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
+    const NAME: &str = "shards";
+    for round in 1..=bench.rounds(2, 3) {
+        for (system, shards) in [("one_shard", 1), ("two_shards", 2)] {
+            let measured = FOR_ALL.run(bench, Setup { shards, ..PLAIN })?;
+            take(summary, round, NAME, system, &measured);
+        }
+    }
+    summary.ratio(NAME, "cpu_us_per_delivery", "two_shards", "one_shard", 1.0 / 0.9);
+    Ok(())
+}
+
+pub(super) fn tls(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
+    const NAME: &str = "tls";
+    for round in 1..=bench.rounds(2, 3) {
+        for (system, tls) in [("plain", false), ("tls", true)] {
+            let measured = FOR_ALL.run(bench, Setup { tls, ..PLAIN })?;
+            take(summary, round, NAME, system, &measured);
+        }
+    }
+    summary.ratio(NAME, "cpu_us_per_delivery", "tls", "plain", 1.6);
+    Ok(())
+}
+
 pub(super) fn tenants_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "tenants_backlog";
     for round in 1..=bench.rounds(3, 5) {
-        let measured = a_session_each(1000).run(bench)?;
+        let measured = a_session_each(1000).run(bench, PLAIN)?;
         take(summary, round, NAME, "tidegate", &measured);
         if let Some(nats) = a_session_each(1000).nats(bench)? {
             take(summary, round, NAME, "nats", &nats);
@@ -92,13 +119,13 @@ pub(super) fn rules(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<
     let sessions = if bench.is_quick() { 1000 } else { 10_000 };
     let own = Backlog { roles: "own", tenants: 1, ..a_session_each(sessions) };
     for round in 1..=bench.rounds(3, 5) {
-        let none = all.run(bench)?;
+        let none = all.run(bench, PLAIN)?;
         take(summary, round, NAME, "no_condition", &none);
-        let ten = ten.run(bench)?;
+        let ten = ten.run(bench, PLAIN)?;
         take(summary, round, NAME, "ten_conditions", &ten);
-        let tenants = a_session_each(1000).run(bench)?;
+        let tenants = a_session_each(1000).run(bench, PLAIN)?;
         take(summary, round, NAME, "tenant_each", &tenants);
-        let own = own.run(bench)?;
+        let own = own.run(bench, PLAIN)?;
         take(summary, round, NAME, "rule_each", &own);
     }
     summary.ratio(NAME, "cpu_us_per_delivery", "ten_conditions", "no_condition", 1.15);

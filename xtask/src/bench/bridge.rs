@@ -2,23 +2,19 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
 use super::kafka::Kafka;
-use super::{LOADER, on_server_core};
+use super::{LOADER, on_all_cores, on_server_core};
+use crate::process;
 
 /// What signs the tokens of all sessions.
 pub(super) const SECRET: &str = "the bench signs its tokens with this secret";
-
-/// How long a server may take to be ready.
-const READY: Duration = Duration::from_secs(20);
 
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,24 +25,52 @@ pub(super) enum Tokens {
     KeyPair,
 }
 
+/// How a bridge is set up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setup {
+    pub(super) tokens: Tokens,
+    pub(super) tls: bool,
+    pub(super) shards: usize,
+}
+
+/// As most scenarios have it.
+pub(super) const PLAIN: Setup = Setup { tokens: Tokens::Secret, tls: false, shards: 1 };
+
 /// A server's process, ended when dropped.
 pub(super) struct Server {
     process: Child,
     pub(super) address: SocketAddr,
+    /// How the load gets in, beside address and process.
+    entry: Vec<String>,
 }
 
 impl Server {
-    /// The shipped bridge: tokens, grants, ledger, heartbeats, cursors, all as it comes.
-    pub(super) fn bridge(kafka: &Kafka, directory: &Path, tokens: Tokens) -> anyhow::Result<Self> {
+    /// The shipped bridge: tokens, grants, ledger, heartbeats, cursors, all as it comes. One with more shards has
+    /// more cores: all of them.
+    pub(super) fn bridge(kafka: &Kafka, directory: &Path, setup: Setup) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = directory.join("tidegate.toml");
-        fs::write(&config, configuration(address, &kafka.bootstrap(), tokens))?;
+        fs::write(&config, configuration(address, &kafka.bootstrap(), setup))?;
         let log = directory.join("tidegate.log");
-        let mut command = on_server_core("target/release/tidegate");
+        let program = "target/release/tidegate";
+        let mut command = if setup.shards > 1 { on_all_cores(program) } else { on_server_core(program) };
         command.args(["serve", "--config"]).arg(&config);
         command.stdout(Stdio::null()).stderr(File::create(&log)?);
-        let server = Self { process: spawn(&mut command)?, address };
-        server.await_ready().with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+        let file = |name: &str| directory.join(name).display().to_string();
+        let mut entry = match setup.tokens {
+            Tokens::Secret => vec!["--secret".to_owned(), SECRET.to_owned()],
+            Tokens::KeyPair => vec!["--key".to_owned(), file("private.pem")],
+        };
+        if setup.tls {
+            entry.extend(["--ca".to_owned(), file("certificate.pem")]);
+        }
+        let server = Self { process: spawn(&mut command)?, address, entry };
+        let mut ready = Command::new(LOADER);
+        ready.args(["ready", "--address", &address.to_string()]);
+        if setup.tls {
+            ready.args(["--ca", &file("certificate.pem")]);
+        }
+        process::run(&mut ready).with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
         Ok(server)
     }
 
@@ -59,7 +83,7 @@ impl Server {
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("piped")?).read_line(&mut line)?;
         let address = line.trim().parse().context("the bare loop says where it listens")?;
-        Ok(Self { process, address })
+        Ok(Self { process, address, entry: Vec::new() })
     }
 
     /// librdkafka alone, reading about so many of the newest events on the core of servers: what it measured.
@@ -93,28 +117,9 @@ impl Server {
     /// What the load must know of it.
     pub(super) fn arguments(&self) -> Vec<String> {
         let pid = self.process.id().to_string();
-        ["--address", &self.address.to_string(), "--pid", &pid, "--secret", SECRET].map(str::to_owned).to_vec()
-    }
-
-    /// Until it takes sessions: it listens before it knows what was revoked.
-    fn await_ready(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + READY;
-        while !self.is_ready() {
-            ensure!(Instant::now() < deadline, "the bridge did not become ready on {}", self.address);
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    fn is_ready(&self) -> bool {
-        let ask = || {
-            let mut socket = TcpStream::connect(self.address)?;
-            socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            socket.read_to_string(&mut answer)?;
-            std::io::Result::Ok(answer.starts_with("HTTP/1.1 200"))
-        };
-        ask().unwrap_or(false)
+        let mut all = ["--address", &self.address.to_string(), "--pid", &pid].map(str::to_owned).to_vec();
+        all.extend_from_slice(&self.entry);
+        all
     }
 }
 
@@ -145,16 +150,22 @@ pub(super) fn make_topics(kafka: &Kafka) -> anyhow::Result<()> {
 /// Roles of which each has a condition of its own that holds for every event of the load.
 pub(super) const CONDITIONS: usize = 10;
 
-fn configuration(address: SocketAddr, bootstrap: &str, tokens: Tokens) -> String {
-    let tokens = match tokens {
+fn configuration(address: SocketAddr, bootstrap: &str, setup: Setup) -> String {
+    let Setup { shards, .. } = setup;
+    let tls = if setup.tls {
+        "\n[server.tls]\ncertificate_file = \"certificate.pem\"\nkey_file = \"certificate_key.pem\"\n"
+    } else {
+        ""
+    };
+    let tokens = match setup.tokens {
         Tokens::Secret => format!("algorithms = [\"HS256\"]\nsecret = \"{SECRET}\""),
         Tokens::KeyPair => "algorithms = [\"ES256\"]\nkey_file = \"public.pem\"".to_owned(),
     };
     let mut text = format!(
         "[server]
 listen = \"{address}\"
-shards = 1
-
+shards = {shards}
+{tls}
 [limits]
 publish_events_per_s = 10000
 publish_bytes_per_s = \"100MiB\"

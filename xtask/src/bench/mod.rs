@@ -91,11 +91,21 @@ fn pin_self() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A command on the core of servers, allowed as many sockets as the machine gives.
+/// A command on the core of servers.
 fn on_server_core(program: &str) -> Command {
+    on_cores(SERVER_CORE, program)
+}
+
+/// A command on all cores, of which it shares one with the load.
+fn on_all_cores(program: &str) -> Command {
+    on_cores(&format!("{SERVER_CORE},{LOAD_CORE}"), program)
+}
+
+/// A command that is allowed as many sockets as the machine gives.
+fn on_cores(cores: &str, program: &str) -> Command {
     let mut command = Command::new("sh");
     let script = "ulimit -n \"$(ulimit -Hn)\"; exec taskset --cpu-list \"$0\" \"$@\"";
-    command.args(["-c", script, SERVER_CORE, program]);
+    command.args(["-c", script, cores, program]);
     command
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::bridge::Server;
+use super::bridge::{PLAIN, Server};
 use super::load;
 use super::scenarios::{Bench, take};
 use super::summary::Summary;
@@ -17,7 +17,7 @@ struct Pace {
 
 impl Pace {
     fn bridge(self, bench: &mut Bench) -> anyhow::Result<Value> {
-        let server = bench.bridge()?;
+        let server = bench.bridge(PLAIN)?;
         let bootstrap = bench.kafka()?.0.bootstrap();
         self.load(&server, &["--bootstrap", &bootstrap, "--tenants", &self.tenants.to_string()])
     }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 use super::backlog;
-use super::bridge::{self, Server, Tokens};
+use super::bridge::{self, PLAIN, Server, Setup, Tokens};
 use super::kafka::Kafka;
 use super::paced;
 use super::summary::Summary;
@@ -47,6 +47,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "a backlog for 1,000 sessions that all want it",
         tools: &[Tool::Compiler, Tool::Kafka],
         run: backlog::fanout_backlog,
+    },
+    Scenario {
+        name: "shards",
+        about: "a backlog for 1,000 sessions: two shards on two cores, and one",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: backlog::shards,
+    },
+    Scenario {
+        name: "tls",
+        about: "a backlog for 1,000 sessions over TLS, and over none",
+        tools: &[Tool::Compiler, Tool::Kafka],
+        run: backlog::tls,
     },
     Scenario {
         name: "tenants_paced",
@@ -113,16 +125,18 @@ impl Bench {
     }
 
     /// A bridge of its own before the one Kafka.
-    pub(super) fn bridge(&mut self) -> anyhow::Result<Server> {
+    pub(super) fn bridge(&mut self, setup: Setup) -> anyhow::Result<Server> {
         let (kafka, directory) = self.kafka()?;
-        Server::bridge(kafka, directory, Tokens::Secret)
+        Server::bridge(kafka, directory, setup)
     }
 
     pub(super) fn kafka(&mut self) -> anyhow::Result<(&Kafka, &Path)> {
         if self.kafka.is_none() {
             let kafka = Kafka::start();
             bridge::make_topics(&kafka)?;
-            self.kafka = Some((kafka, tempfile::tempdir()?));
+            let directory = tempfile::tempdir()?;
+            process::run(Command::new(LOADER).args(["keys", "--directory"]).arg(directory.path()))?;
+            self.kafka = Some((kafka, directory));
         }
         let (kafka, directory) = self.kafka.as_ref().context("started above")?;
         Ok((kafka, directory.path()))
@@ -133,7 +147,7 @@ fn fairness(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     for round in 1..=bench.rounds(3, 5) {
         let mut p99 = [0.0; 2];
         for (at, (system, storm)) in [("calm", "1"), ("storm", "50")].into_iter().enumerate() {
-            let server = bench.bridge()?;
+            let server = bench.bridge(PLAIN)?;
             let mut arguments = vec!["fair".to_owned()];
             arguments.extend(server.arguments());
             let what = ["--topic", "desks", "--tenants", "20", "--sessions", "10", "--rate", "40", "--storm", storm];
@@ -151,17 +165,18 @@ fn fairness(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
 
 fn storm(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     let sessions = if bench.quick { 2000 } else { 10_000 };
-    for round in 1..=bench.rounds(3, 3) {
-        let (kafka, directory) = bench.kafka()?;
-        let keys = ["keys".to_owned(), "--directory".to_owned(), directory.display().to_string()];
-        process::run(Command::new(LOADER).args(keys))?;
-        let server = Server::bridge(kafka, directory, Tokens::KeyPair)?;
-        let mut arguments = vec!["storm".to_owned()];
-        arguments.extend(server.arguments());
-        arguments.extend(["--key".into(), directory.join("private.pem").display().to_string()]);
-        arguments.extend(["--sessions".into(), sessions.to_string()]);
-        let measured = load(&arguments)?;
-        take(summary, round, "storm", "tidegate", &measured);
+    let plain = Setup { tokens: Tokens::KeyPair, ..PLAIN };
+    let tls = Setup { tls: true, ..plain };
+    for round in 1..=bench.rounds(1, 3) {
+        for (system, setup, resume) in [("tidegate", plain, false), ("tls", tls, false), ("tls_resumed", tls, true)] {
+            let server = bench.bridge(setup)?;
+            let mut arguments = vec!["storm".to_owned()];
+            arguments.extend(server.arguments());
+            arguments.extend(["--sessions".into(), sessions.to_string()]);
+            arguments.extend(resume.then(|| "--resume".to_owned()));
+            let measured = load(&arguments)?;
+            take(summary, round, "storm", system, &measured);
+        }
     }
     summary.at_most("storm", "cpu_us_per_connect", "tidegate", 500.0);
     Ok(())
@@ -169,13 +184,15 @@ fn storm(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
 
 fn idle(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     let (connections, settle) = if bench.quick { (3000, 5) } else { (15_000, 60) };
-    for round in 1..=bench.rounds(3, 3) {
-        let server = bench.bridge()?;
-        let mut arguments = vec!["idle".to_owned()];
-        arguments.extend(server.arguments());
-        arguments.extend(["--connections".into(), connections.to_string(), "--settle".into(), settle.to_string()]);
-        let measured = load(&arguments)?;
-        take(summary, round, "idle", "tidegate", &measured);
+    for round in 1..=bench.rounds(1, 3) {
+        for (system, setup) in [("tidegate", PLAIN), ("tls", Setup { tls: true, ..PLAIN })] {
+            let server = bench.bridge(setup)?;
+            let mut arguments = vec!["idle".to_owned()];
+            arguments.extend(server.arguments());
+            arguments.extend(["--connections".into(), connections.to_string(), "--settle".into(), settle.to_string()]);
+            let measured = load(&arguments)?;
+            take(summary, round, "idle", system, &measured);
+        }
     }
     summary.at_most("idle", "bytes_per_connection", "tidegate", 6.0 * 1024.0);
     Ok(())
