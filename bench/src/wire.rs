@@ -77,7 +77,11 @@ impl Wire {
         let Some(tls) = &mut self.tls else {
             let count = self.socket.read(buffer)?;
             // The readiness is told by its edge: what fills the buffer may not be all.
-            return Ok(if count == 0 { Reading::Closed } else { Reading::Bytes { count, more: count == buffer.len() } });
+            return Ok(if count == 0 {
+                Reading::Closed
+            } else {
+                Reading::Bytes { count, more: count == buffer.len() }
+            });
         };
         // What is decrypted is less than what it is decrypted from, but for the part of a record that came before.
         let (plain, encrypted) = buffer.split_at_mut(buffer.len() / 2 + RECORD);
