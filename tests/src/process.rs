@@ -91,15 +91,25 @@ impl Process {
     ///
     /// If it is never said.
     pub fn word_after(&self, mark: &str) -> String {
+        let line = self.line_with(&[mark]);
+        let rest = line.split_once(mark).map_or("", |(_, rest)| rest);
+        rest.split_whitespace().next().unwrap_or_default().to_owned()
+    }
+
+    /// The first line that has all of these; waits for it: what was said is heard a little later.
+    ///
+    /// # Panics
+    ///
+    /// If it is never said.
+    pub fn line_with(&self, marks: &[&str]) -> String {
         let deadline = Instant::now() + LONG;
         let mut lines = self.said.lines.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let found = lines.iter().find_map(|line| line.split_once(mark));
-            if let Some((_, rest)) = found {
-                return rest.split_whitespace().next().unwrap_or_default().to_owned();
+            if let Some(line) = lines.iter().find(|line| marks.iter().all(|mark| line.contains(mark))) {
+                return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "{mark:?} was never said, but this:\n{}", lines.join("\n"));
+            assert!(!left.is_zero(), "{marks:?} was never said, but this:\n{}", lines.join("\n"));
             lines = self.said.more.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

@@ -171,10 +171,12 @@ async fn bodies_are_bounded_in_bytes_time_and_number() {
         assert!([413, 0].contains(&status), "{line}: {status}");
     }
     // A byte now and then takes as long as nothing.
-    let hasty = stage.bridge(&[("TIDEGATE_SERVER__HANDSHAKE_TIMEOUT", "1s")]);
+    let elsewhere = Embedded::new();
+    let hasty = elsewhere.bridge(&[("TIDEGATE_SERVER__HANDSHAKE_TIMEOUT", "1s")]);
+    let by_eve = bearer(&elsewhere.token("acme", "eve", "member"));
     let slow = async |line: &str, body: &'static [u8]| {
         let mut wire = Wire::connect(hasty.address).await;
-        wire.send(head(&hasty, line, &[JSON, &by, "Content-Length: 1000"]).as_bytes()).await;
+        wire.send(head(&hasty, line, &[JSON, &by_eve, "Content-Length: 1000"]).as_bytes()).await;
         wire.trickle(body, Duration::from_millis(150)).await;
         said(&mut wire).await.0
     };
