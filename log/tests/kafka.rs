@@ -33,7 +33,7 @@ impl RealKafka {
     /// A log of its own on the broker that all tests share.
     fn shared() -> Self {
         static BROKER: OnceLock<harness::Kafka> = OnceLock::new();
-        Self::on(BROKER.get_or_init(harness::Kafka::start))
+        Self::on(BROKER.get_or_init(harness::Kafka::shared))
     }
 
     fn on(broker: &harness::Kafka) -> Self {

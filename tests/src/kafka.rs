@@ -33,6 +33,20 @@ pub struct Kafka {
 }
 
 impl Kafka {
+    /// The broker that all tests of a run share: the one whose address `TIDEGATE_KAFKA` says, else one that is started now.
+    /// Names on it are to be the test's own, and it is never stopped.
+    #[must_use]
+    pub fn shared() -> Self {
+        let named = std::env::var("TIDEGATE_KAFKA").ok();
+        let port = named.as_deref().and_then(|address| address.strip_prefix("127.0.0.1:")?.parse().ok());
+        port.map_or_else(Self::start, |port| Self {
+            libs: libs(),
+            directory: tempfile::tempdir().expect("a temporary directory"),
+            port,
+            process: Mutex::new(None),
+        })
+    }
+
     /// Starts a broker and waits until it answers.
     ///
     /// # Panics
@@ -62,22 +76,29 @@ impl Kafka {
     }
 
     /// Ends the broker at once, as a crash would. Clients see closed connections, then refused ones.
+    ///
+    /// # Panics
+    ///
+    /// If others use it too.
     pub fn stop(&self) {
-        drop(self.process.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let broker = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(broker.expect("a broker of one's own: see `Kafka::start`"));
     }
 
     /// Starts a stopped broker on the same ports and data, and waits until it answers.
     pub fn restart(&self) {
-        self.stop();
         self.launch().expect("Kafka starts again");
     }
 
     /// Makes the broker stand still without closing a connection, or go on: an outage that only time shows.
+    ///
+    /// # Panics
+    ///
+    /// If others use it too.
     pub fn freeze(&self, still: bool) {
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(broker) = process.as_ref() {
-            assert!(broker.signal(if still { "-STOP" } else { "-CONT" }), "the broker takes signals");
-        }
+        let broker = process.as_ref().expect("a broker of one's own: see `Kafka::start`");
+        assert!(broker.signal(if still { "-STOP" } else { "-CONT" }), "the broker takes signals");
     }
 
     /// The arguments of `java` that run one of Kafka's own tools, such as `org.apache.kafka.tools.ConsoleProducer`.

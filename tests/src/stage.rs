@@ -11,8 +11,11 @@ use tidegate_gate::{Algorithm, ClaimMapping, Signer, TokenRequest};
 use crate::bridge::Bridge;
 use crate::kafka::Kafka;
 
+/// The broker that all tests share.
+static SHARED: LazyLock<Arc<Kafka>> = LazyLock::new(|| Arc::new(Kafka::shared()));
+
 /// The broker that the tests of one program share.
-static SHARED: LazyLock<Arc<Kafka>> = LazyLock::new(|| Arc::new(Kafka::start()));
+static OF_PROGRAM: LazyLock<Arc<Kafka>> = LazyLock::new(|| Arc::new(Kafka::start()));
 
 /// What one test's bridges have in common. Names on Kafka are its own.
 #[derive(Debug)]
@@ -29,6 +32,12 @@ impl Stage {
     #[must_use]
     pub fn new() -> Self {
         Self::on(Arc::clone(&SHARED))
+    }
+
+    /// A stage on a broker that other programs don't use: for revocations, whose topic is everybody's.
+    #[must_use]
+    pub fn apart() -> Self {
+        Self::on(Arc::clone(&OF_PROGRAM))
     }
 
     /// A stage on a broker of one's own.

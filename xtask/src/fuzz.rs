@@ -74,12 +74,12 @@ pub(crate) fn run(long: Duration, only: &[String]) -> anyhow::Result<Tally> {
 }
 
 /// Only the workspace's own crates are built with coverage, by way of a wrapper around the compiler: what they depend
-/// on is shared with every other build.
+/// on is shared with every other build, because cargo is asked for the workspace (see `test::steps`).
 fn build() -> anyhow::Result<()> {
     let wrapper = std::env::current_dir()?.join("fuzz/with-coverage");
     let mut cargo = process::cargo();
-    cargo.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
-    process::run(cargo.args(["build", "--locked", "--package", "tidegate-fuzz", "--bins"]))
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", wrapper).args(["build", "--locked", "--workspace"]);
+    process::run(cargo.args(TARGETS.iter().flat_map(|target| ["--bin", target.name])))
 }
 
 impl Target {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
@@ -70,14 +71,26 @@ fn compare(counted: &BTreeMap<String, u64>) -> anyhow::Result<Tally> {
 fn count() -> anyhow::Result<BTreeMap<String, u64>> {
     let program = build()?;
     let paths = process::output(&program, &[]).context("the paths could not be run by themselves")?;
-    paths
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .map(|(path, times)| {
+    let waiting = Mutex::new(paths.lines().filter_map(|line| line.split_once(' ')));
+    let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> anyhow::Result<Vec<(String, u64)>> {
+        let mut counted = Vec::new();
+        while let Some((path, times)) = take() {
             let times: u64 = times.parse().with_context(|| format!("{path} says {times:?}"))?;
-            Ok((path.to_owned(), instructions(&program, path)? / times.max(1)))
-        })
-        .collect()
+            counted.push((path.to_owned(), instructions(&program, path)? / times.max(1)));
+        }
+        Ok(counted)
+    };
+    // Instructions are the same, whatever else runs.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        let mut all = BTreeMap::new();
+        for worker in workers {
+            all.extend(worker.join().map_err(|_| anyhow::anyhow!("what counts instructions panicked"))??);
+        }
+        Ok(all)
+    })
 }
 
 fn instructions(program: &PathBuf, path: &str) -> anyhow::Result<u64> {

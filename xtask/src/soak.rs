@@ -120,7 +120,7 @@ fn rounds(options: &Options) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     for round in 1..=options.rounds {
         println!("\n== round {round} of {}", options.rounds);
-        tally += if test::run_named(&["e2e", "browser"])? { Tally::PASSED } else { Tally::FAILED };
+        tally += if test::run_named(&["e2e", "browser", "storms"])? { Tally::PASSED } else { Tally::FAILED };
     }
     Ok(tally)
 }

@@ -5,7 +5,7 @@ mod backlog;
 mod bridge;
 #[allow(dead_code, reason = "the tests stop, freeze and restart their broker; here it only runs")]
 #[path = "../../../tests/src/kafka.rs"]
-mod kafka;
+pub(crate) mod kafka;
 mod machine;
 mod nats;
 mod paced;

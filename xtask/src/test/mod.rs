@@ -1,15 +1,20 @@
 //! `cargo xtask test`: sets up what the tests need, runs all of them, counts what they say of themselves.
 
+mod end_to_end;
 mod steps;
 mod tally;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
 
-use crate::tools::{self, Tools};
+use crate::tools::{self, Tool, Tools};
+use crate::{assets, process};
+pub(crate) use end_to_end::on_kafka;
+pub(crate) use steps::counted;
 use steps::{STEPS, Step};
-pub(crate) use steps::{counted, on_kafka};
 pub(crate) use tally::Tally;
 
 /// Which tests.
@@ -37,6 +42,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 /// Steps that are run where every change is judged, and elsewhere when they are asked for: nobody waits for them.
 const JUDGES: [&str; 1] = ["guard"];
 
+/// Steps that mostly wait, for a broker or a browser: they run beside each other.
+const BESIDE: [&str; 3] = ["client", "e2e", "browser"];
+
 /// Whether this is where every change is judged.
 fn is_judged() -> bool {
     std::env::var_os("CI").is_some_and(|ci| !ci.is_empty())
@@ -49,40 +57,104 @@ pub(crate) fn run_named(names: &[&str]) -> anyhow::Result<bool> {
 
 fn run_steps(steps: &[&Step]) -> anyhow::Result<bool> {
     let began = Instant::now();
-    let mut wanted: Vec<_> = steps.iter().flat_map(|step| step.tools).copied().collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let tools = tools::ensure(&wanted)?;
-    if !wanted.is_empty() {
-        println!("-- tools: ready after {}", seconds(began.elapsed()));
-    }
-
-    let mut report = Vec::new();
-    for step in steps {
-        report.push((step.name, run_step(step, &tools)));
-    }
+    let rows = std::thread::scope(|scope| -> anyhow::Result<Vec<Row>> {
+        let wanted = |steps: &[&Step]| {
+            let mut wanted: Vec<_> = steps.iter().flat_map(|step| step.tools).copied().collect();
+            wanted.sort_unstable();
+            wanted.dedup();
+            wanted
+        };
+        // What builds is ensured first. What only runs is fetched beside that.
+        let (builders, others): (Vec<Tool>, Vec<Tool>) = wanted(steps).into_iter().partition(|tool| tool.builds());
+        let mut tools = tools::ensure(&builders)?;
+        let mut fetching = (!others.is_empty()).then(|| scope.spawn(move || tools::ensure(&others)));
+        let mut rows = Vec::new();
+        for group in steps.chunk_by(|one, next| BESIDE.contains(&one.name) && BESIDE.contains(&next.name)) {
+            if wanted(group).iter().any(|tool| !tool.builds())
+                && let Some(fetching) = fetching.take()
+            {
+                tools.extend(fetching.join().map_err(|_| anyhow::anyhow!("setting up the tools panicked"))??);
+            }
+            match group {
+                [step] => rows.push(run_step(step, &tools)),
+                _ => rows.extend(run_beside(group)),
+            }
+        }
+        Ok(rows)
+    })?;
     println!();
     let mut total = Tally::default();
-    for (name, (tally, took)) in &report {
-        let failed = if tally.failed > 0 { "   <- failed" } else { "" };
-        println!("{name:10} {:5} passed {:3} failed {:>9}{failed}", tally.passed, tally.failed, seconds(*took));
-        total += *tally;
+    for row in &rows {
+        println!("{}", row.line);
+        total += row.tally;
     }
     println!("all of it took {}", seconds(began.elapsed()));
     println!("{total}");
     Ok(total.failed == 0)
 }
 
-fn run_step(step: &Step, tools: &Tools) -> (Tally, Duration) {
+/// What a step came to.
+struct Row {
+    tally: Tally,
+    /// All of it in a line of the table.
+    line: String,
+}
+
+impl Row {
+    fn new(step: &Step, tally: Tally, took: Duration, work: Duration) -> Self {
+        let failed = if tally.failed > 0 { "   <- failed" } else { "" };
+        let (took, work) = (seconds(took), seconds(work));
+        let line = format!(
+            "{:10} {:5} passed {:3} failed {took:>9}, {work:>9} of CPU{failed}",
+            step.name, tally.passed, tally.failed
+        );
+        Self { tally, line }
+    }
+
+    /// What a process that ran this step said at its end.
+    fn told(step: &Step, output: &str) -> Option<Self> {
+        let tally = output.lines().last()?.parse().ok()?;
+        let line = output.lines().rev().find(|line| line.split(' ').next() == Some(step.name))?;
+        Some(Self { tally, line: line.to_owned() })
+    }
+}
+
+fn run_step(step: &Step, tools: &Tools) -> Row {
     println!("\n-- {}: {}", step.name, step.about);
-    let began = Instant::now();
+    let (began, before) = (Instant::now(), process::work_of_children());
     let tally = (step.run)(tools).unwrap_or_else(|error| {
         println!("error: {error:#}");
         Tally::FAILED
     });
-    let took = began.elapsed();
-    println!("-- {}: {tally}, {}", step.name, seconds(took));
-    (tally, took)
+    let row = Row::new(step, tally, began.elapsed(), process::work_of_children().saturating_sub(before));
+    println!("-- {}", row.line);
+    row
+}
+
+/// Runs steps that mostly wait at the same time, each in a process of its own; shows what each said when it is done.
+/// What they share is built before.
+fn run_beside(steps: &[&Step]) -> Vec<Row> {
+    let run = |step: &Step| -> anyhow::Result<Row> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let (_, output) = process::collect(command.args(["test", "--only", step.name]))?;
+        println!("{output}");
+        Row::told(step, &output).with_context(|| format!("{} ended without a word", step.name))
+    };
+    let failed = |step: &Step, error: &anyhow::Error| {
+        println!("error: {error:#}");
+        Row::new(step, Tally::FAILED, Duration::ZERO, Duration::ZERO)
+    };
+    let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
+    println!("\n-- {}: beside each other, each shown when it is done", names.join(", "));
+    if let Err(error) = assets::tarball().and_then(|()| end_to_end::build()) {
+        return steps.iter().map(|step| failed(step, &error)).collect();
+    }
+    std::thread::scope(|scope| {
+        let running: Vec<_> = steps.iter().map(|step| scope.spawn(|| run(step))).collect();
+        let panicked = || Err(anyhow::anyhow!("what ran the step panicked"));
+        let ended = running.into_iter().map(|running| running.join().unwrap_or_else(|_| panicked()));
+        steps.iter().zip(ended).map(|(step, row)| row.unwrap_or_else(|error| failed(step, &error))).collect()
+    })
 }
 
 fn seconds(took: Duration) -> String {

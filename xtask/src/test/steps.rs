@@ -1,17 +1,16 @@
 //! The steps, quick ones first.
 //!
-//! Cargo is always asked for the same set of packages (the workspace's default members) and only the kinds of
-//! targets differ: another set would unify other features, and build the heavy dependencies once more.
+//! Natively cargo is always asked for the workspace or its default members, and only the kinds of targets differ: what
+//! a single package needs would unify other features, and build the heavy dependencies once more. The two sets have the
+//! same features, for what only the workspace has depends on little else.
 
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Tally;
+use super::{Tally, end_to_end};
 use crate::process;
 use crate::tools::{Tool, Tools, find};
-use crate::{assets, fuzz, guard, tidy, workspace};
+use crate::{assets, fuzz, guard, tidy};
 
 /// One step of the run.
 pub(super) struct Step {
@@ -48,14 +47,6 @@ pub(super) const STEPS: &[Step] = &[
         run: |tools| cargo_test(tools, &["--doc".into()]),
     },
     Step {
-        name: "dashboard",
-        about: "the dashboard's own logic, natively",
-        quick: false,
-        tools: &[Tool::Compiler],
-        // Asked for alone: Leptos is not built for those who only touch the bridge.
-        run: |tools| cargo_test(tools, &["--package".into(), "tidegate-dashboard".into()]),
-    },
-    Step {
         name: "rustdoc",
         about: "the documentation builds without warnings",
         quick: false,
@@ -81,15 +72,22 @@ pub(super) const STEPS: &[Step] = &[
         name: "e2e",
         about: "the bridge with real Kafka",
         quick: false,
-        tools: &[Tool::Compiler, Tool::Wasm, Tool::Kafka, Tool::Kcat, Tool::Python],
-        run: e2e,
+        tools: end_to_end::TOOLS,
+        run: end_to_end::together,
     },
     Step {
         name: "browser",
         about: "the bridge with real Kafka and real Chromium",
         quick: false,
         tools: &[Tool::Compiler, Tool::Wasm, Tool::Kafka, Tool::Node, Tool::Chromium, Tool::Kcat, Tool::Python],
-        run: browser,
+        run: end_to_end::in_chromium,
+    },
+    Step {
+        name: "storms",
+        about: "the bridge under attack, with the machine to itself",
+        quick: false,
+        tools: end_to_end::TOOLS,
+        run: end_to_end::alone,
     },
 ];
 
@@ -121,10 +119,11 @@ fn clippy(_: &Tools) -> anyhow::Result<Tally> {
         command.args(["clippy", "--locked"]);
         command
     };
-    let mut tally = check(clippy().args(["--all-targets", "--", "-D", "warnings"]))?;
+    let mut tally = check(clippy().args(["--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     // Both in one call: the browser's crates share their dependencies.
     let packages = ["-p", "tidegate-dashboard", "-p", "tidegate-client"];
-    let target = ["--target", "wasm32-unknown-unknown"];
+    // What the compiler itself runs is then built already when the modules are.
+    let target = ["--target", "wasm32-unknown-unknown", "--profile", "wasm"];
     tally += check(clippy().args(packages).args(target).args([
         "--features",
         "tidegate-client/bus",
@@ -132,7 +131,6 @@ fn clippy(_: &Tools) -> anyhow::Result<Tally> {
         "-D",
         "warnings",
     ]))?;
-    tally += check(clippy().args(["--package", "tidegate-fuzz", "--", "-D", "warnings"]))?;
     Ok(tally)
 }
 
@@ -157,90 +155,9 @@ fn client(tools: &Tools) -> anyhow::Result<Tally> {
 }
 
 fn unit(tools: &Tools) -> anyhow::Result<Tally> {
-    cargo_test(tools, &[vec!["--lib".into(), "--bins".into()], integration_tests(false)?].concat())
-}
-
-fn e2e(tools: &Tools) -> anyhow::Result<Tally> {
-    let environment = build()?;
-    let tests = integration_tests(true)?;
-    process::run(process::cargo().args(["test", "--locked", "--no-run"]).args(&tests))?;
-    let runner = |test: &[String]| {
-        let mut command = process::cargo();
-        tools.apply(&mut command);
-        command.envs(environment.clone()).args(["test", "--locked", "--no-fail-fast"]).args(test);
-        command
-    };
-    let (alone, together): (Vec<_>, Vec<_>) = tests.chunks(2).partition(|test| ALONE.contains(&&*test[1]));
-    // They mostly wait, each for a Kafka of its own: side by side they take a third of the time.
-    let mut tally = side_by_side(together.into_iter().map(runner).collect(), E2E_SIDE_BY_SIDE)?;
-    tally += side_by_side(alone.into_iter().map(runner).collect(), 1)?;
-    Ok(tally)
-}
-
-/// End-to-end tests that take all of a machine, and would take it from others.
-const ALONE: &[&str] = &["hostile_clients", "storms"];
-
-/// Runs one end-to-end test, with these variables.
-pub(crate) fn on_kafka(test: &str, variables: &[(&str, &str)]) -> anyhow::Result<Tally> {
-    let tools = crate::tools::ensure(&[Tool::Compiler, Tool::Wasm, Tool::Kafka, Tool::Kcat, Tool::Python])?;
-    let mut command = process::cargo();
-    tools.apply(&mut command);
-    command.envs(build()?).envs(variables.iter().copied());
-    counted(command.args(["test", "--locked", "-p", "tidegate-tests", "--test", test]))
-}
-
-/// End-to-end tests that run at the same time: each keeps two cores busy for seconds only.
-const E2E_SIDE_BY_SIDE: usize = 3;
-
-/// Runs test runners, some at a time; shows what each said when it is done.
-fn side_by_side(commands: Vec<Command>, at_a_time: usize) -> anyhow::Result<Tally> {
-    let waiting = Mutex::new(commands.into_iter());
-    let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || -> anyhow::Result<Tally> {
-        let mut tally = Tally::default();
-        while let Some(mut command) = take() {
-            let (status, output) = process::collect(&mut command)?;
-            println!("$ {}\n{output}", process::shown(&command));
-            tally += Tally::of(&output, status.success());
-        }
-        Ok(tally)
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..at_a_time).map(|_| scope.spawn(work)).collect();
-        let mut tally = Tally::default();
-        for worker in workers {
-            tally += worker.join().map_err(|_| anyhow::anyhow!("a test's runner panicked"))??;
-        }
-        Ok(tally)
-    })
-}
-
-/// The end-to-end test that is a step by itself.
-const BROWSER: &str = "browser";
-
-/// Arguments that choose the integration tests that need Kafka, or those that don't.
-fn integration_tests(with_kafka: bool) -> anyhow::Result<Vec<String>> {
-    let mut arguments = Vec::new();
-    for package in workspace::packages()? {
-        let needs_kafka = |test: &String| package.directory == "tests" || test.starts_with("kafka");
-        let chosen = package.tests.iter().filter(|test| needs_kafka(test) == with_kafka && *test != BROWSER);
-        arguments.extend(chosen.flat_map(|test| ["--test".into(), test.clone()]));
-    }
-    Ok(arguments)
-}
-
-fn browser(tools: &Tools) -> anyhow::Result<Tally> {
-    let directory = "tests/e2e";
-    assets::node_modules(directory, node(tools, "npm", directory))?;
-    let mut command = process::cargo();
-    tools.apply(&mut command);
-    // What the tests within it say is shown as they say it, and counted.
-    counted(command.envs(build()?).args(["test", "--locked", "--test", BROWSER]))
-}
-
-/// Builds what end-to-end tests run against; the variables that tell them where it is.
-fn build() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
-    Ok(vec![("TIDEGATE_BIN", assets::bridge()?), ("TIDEGATE_ASSETS", assets::build()?)])
+    // Fuzz targets have a `main` of their own, and no tests.
+    let targets = ["--workspace", "--exclude", "tidegate-fuzz", "--lib", "--bins"].map(String::from);
+    cargo_test(tools, &[targets.to_vec(), end_to_end::arguments(&end_to_end::tests(false)?)].concat())
 }
 
 /// `npm ci` and `node --test` in a directory.
@@ -257,7 +174,7 @@ fn npm_test(tools: &Tools, directory: &str) -> anyhow::Result<Tally> {
 }
 
 /// A program of Node.js's, in a directory.
-fn node(tools: &Tools, program: &str, directory: &str) -> Command {
+pub(super) fn node(tools: &Tools, program: &str, directory: &str) -> Command {
     let mut command = Command::new(program);
     tools.apply(&mut command);
     command.current_dir(directory).env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1");

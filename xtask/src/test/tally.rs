@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::ops::AddAssign;
+use std::str::FromStr;
+
+use anyhow::Context;
 
 /// Tests that passed and failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +43,17 @@ impl AddAssign for Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// Reads what a tally is displayed as.
+impl FromStr for Tally {
+    type Err = anyhow::Error;
+
+    fn from_str(line: &str) -> anyhow::Result<Self> {
+        let counts = line.strip_suffix(" failed").and_then(|rest| rest.split_once(" passed, "));
+        let (passed, failed) = counts.with_context(|| format!("{line:?} is no count of tests"))?;
+        Ok(Self { passed: passed.parse()?, failed: failed.parse()? })
     }
 }
 
@@ -91,6 +105,9 @@ mod tests {
 
     #[test]
     fn the_last_line_is_plain() {
-        assert_eq!(Tally { passed: 12, failed: 0 }.to_string(), "12 passed, 0 failed");
+        let tally = Tally { passed: 12, failed: 0 };
+        assert_eq!(tally.to_string(), "12 passed, 0 failed");
+        assert_eq!(tally.to_string().parse::<Tally>().ok(), Some(tally));
+        assert!("error: 2 passed, 1".parse::<Tally>().is_err());
     }
 }

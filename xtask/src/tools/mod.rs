@@ -34,6 +34,13 @@ pub(crate) enum Tool {
     Python,
 }
 
+impl Tool {
+    /// Whether something is built with it; the others only run.
+    pub(crate) fn builds(self) -> bool {
+        matches!(self, Self::Compiler | Self::Wasm)
+    }
+}
+
 /// Where the tools were found, as the environment of the programs that use them.
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
@@ -42,6 +49,12 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
+    /// Adds where others were found.
+    pub(crate) fn extend(&mut self, others: Self) {
+        self.path.extend(others.path);
+        self.variables.extend(others.variables);
+    }
+
     /// Lets a command find the tools.
     pub(crate) fn apply(&self, command: &mut Command) {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
