@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tidegate::config;
 use tidegate::cursor::{MasterKey, Sealer};
-use tidegate::fanout::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey, Shard};
+use tidegate::fanout::{Input, Moment, Newcomer, Options, Rules, SessionKey, Shard};
 use tidegate::feed::{Decoded, Round, TopicSpec, TopicTable, decode};
 use tidegate::session::{Format, Outbox};
 use tidegate_gate::{Accounts, Principal, Rate, Revocations};
@@ -240,11 +240,7 @@ impl World {
 
     fn input(&mut self, input: Input) {
         self.shard.handle(moment(), input);
-        for effect in self.shard.take_effects() {
-            if let Effect::Flush(key) = effect {
-                self.shard.flushed(key);
-            }
-        }
+        drop(self.shard.take_effects());
     }
 
     /// What the sockets would take: the last batch's view and number.

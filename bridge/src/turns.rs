@@ -3,9 +3,10 @@
 //! What waits in one line is taken in its own order; lines are taken in turn. So whoever has one thing waiting comes
 //! after at most one of each other line, though another may have thousands.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::Hash;
 
+use hashbrown::HashMap;
 use tidegate_protocol::timestamp::Millis;
 
 /// Lines by `K`, of `T` that wait.
@@ -36,14 +37,11 @@ impl<K: Hash + Ord + Clone, T> Turns<K, T> {
     }
 
     /// All of these wait at the end of a line, in their order.
-    pub fn extend(&mut self, line: &K, waiting: impl IntoIterator<Item = T>) {
+    pub fn extend(&mut self, line: &K, waiting: Vec<T>) {
         if let Some(known) = self.lines.get_mut(line) {
             known.extend(waiting);
-            return;
-        }
-        let waiting: VecDeque<T> = waiting.into_iter().collect();
-        if !waiting.is_empty() {
-            self.lines.insert(line.clone(), waiting);
+        } else if !waiting.is_empty() {
+            self.lines.insert(line.clone(), waiting.into());
             self.turn.push_back(line.clone());
         }
     }
@@ -145,10 +143,10 @@ mod tests {
     #[test]
     fn some_of_a_line_are_taken_together() {
         let mut turns = Turns::default();
-        turns.extend(&"a", [1, 2, 3, 4, 5]);
-        turns.extend(&"b", []);
-        turns.extend(&"c", [6]);
-        turns.extend(&"a", [7]);
+        turns.extend(&"a", vec![1, 2, 3, 4, 5]);
+        turns.extend(&"b", vec![]);
+        turns.extend(&"c", vec![6]);
+        turns.extend(&"a", vec![7]);
         let taken: Vec<Vec<i32>> = std::iter::repeat_with(|| turns.take(4)).take(4).collect();
         assert_eq!(taken, [vec![1, 2, 3, 4], vec![6], vec![5, 7], vec![]]);
     }

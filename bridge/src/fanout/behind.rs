@@ -220,10 +220,10 @@ impl Shard {
             self.counts.of(row).sent += u64::from(count);
         }
         let Some(session) = self.sessions.get_mut(key) else { return false };
-        session.send(view, seq, &framed.bytes, &framed.rows);
-        let exhausted = session.credit <= 0 || session.in_flight.unsettled() >= session.limits.unsettled;
-        self.mark(key);
-        if exhausted {
+        if session.send(view, seq, &framed.bytes, &framed.rows) {
+            self.effects.push(Effect::Flush(key));
+        }
+        if session.is_exhausted() {
             self.pause(key);
         }
         true

@@ -110,22 +110,22 @@ impl Shard {
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count) * members.len() as u64;
         }
-        let mut exhausted: Vec<(SessionKey, u32)> = Vec::new();
-        for &(key, subscription) in &members {
+        let tenant = tenant_of(key.access.scope());
+        let mut exhausted: Vec<SessionKey> = Vec::new();
+        for &(key, _) in &members {
             let Some(session) = self.sessions.get_mut(key) else { continue };
-            session.send(id, seq, &framed.bytes, &framed.rows);
-            if session.credit <= 0 || session.in_flight.unsettled() >= session.limits.unsettled {
-                exhausted.push((key, subscription));
+            if session.send(id, seq, &framed.bytes, &framed.rows) {
+                deliver(&mut self.effects, tenant.as_ref().unwrap_or(&session.principal.tenant), key);
             }
-            if !std::mem::replace(&mut session.dirty, true) {
-                self.effects.push(Effect::Flush(key));
+            if session.is_exhausted() {
+                exhausted.push(key);
             }
         }
         let Some(view) = self.views.get_mut(view_ref) else { return };
         view.members = members;
         view.pending = pending;
         framed.reached.iter().for_each(|(partition, next)| view.round_reached.insert(partition, next));
-        for (key, _) in exhausted {
+        for key in exhausted {
             self.pause(key);
         }
     }
@@ -334,10 +334,23 @@ impl Offer<'_, '_> {
     }
 }
 
+/// A batch has entered this session's outbox. Those of one tenant that follow each other are written to together.
+fn deliver(effects: &mut Vec<Effect>, tenant: &Arc<str>, key: SessionKey) {
+    match effects.last_mut() {
+        Some(Effect::Deliver(of, sessions)) if Arc::ptr_eq(of, tenant) || *of == *tenant => sessions.push(key),
+        _ => effects.push(Effect::Deliver(Arc::clone(tenant), vec![key])),
+    }
+}
+
+/// Whose sessions all members of a scope's views are, where they are of one tenant.
+fn tenant_of(scope: &Scope) -> Option<Arc<str>> {
+    match scope {
+        Scope::Tenant(tenant) => Some(Arc::clone(tenant)),
+        Scope::Public => None,
+    }
+}
+
 /// The tenant under which the index holds a scope's views: no tenant has the empty name, so public ones have it.
 pub(super) fn tenant_name(scope: &Scope) -> Arc<str> {
-    match scope {
-        Scope::Tenant(tenant) => Arc::clone(tenant),
-        Scope::Public => "".into(),
-    }
+    tenant_of(scope).unwrap_or_default()
 }

@@ -199,6 +199,8 @@ pub enum Effect {
     Undecided(Undecided),
     /// Write the session's outbox to its socket.
     Flush(SessionKey),
+    /// The same for all of these, of one tenant, when it is their turn: a view's batch has entered their outboxes.
+    Deliver(Arc<str>, Vec<SessionKey>),
     /// A reader of one topic was granted what it asked for: an answer can begin.
     Accepted(SessionKey),
     /// It was refused before anything was said to it: this is the whole answer.

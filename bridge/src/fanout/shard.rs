@@ -119,7 +119,6 @@ impl Shard {
             left_by_ping: 0,
             leaves: None,
             unanswered: format == Format::Events,
-            dirty: false,
             closing: false,
             ends: Session::end_of(&principal, moment.now),
             principal,
@@ -264,8 +263,7 @@ impl Shard {
     fn give_back(&mut self, key: SessionKey, credit: u64) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.credit += credit.cast_signed();
-        let room = session.credit > 0 && session.in_flight.unsettled() < session.limits.unsettled;
-        if session.paused && room {
+        if session.paused && !session.is_exhausted() {
             session.paused = false;
             for subscription in &session.subscriptions {
                 self.hungry.push(&session.principal.tenant, (key, subscription.id));
@@ -346,7 +344,9 @@ impl Shard {
             return;
         }
         session.outbox.borrow_mut().push(frame);
-        self.mark(key);
+        if session.outbox.borrow_mut().announce() {
+            self.effects.push(Effect::Flush(key));
+        }
         self.check_outbox(key);
     }
 
@@ -356,22 +356,6 @@ impl Shard {
             return self.end_reader(key, failed);
         }
         self.say(key, &ServerFrame::Error(failed));
-    }
-
-    /// The session has something to write.
-    pub(super) fn mark(&mut self, key: SessionKey) {
-        if let Some(session) = self.sessions.get_mut(key)
-            && !std::mem::replace(&mut session.dirty, true)
-        {
-            self.effects.push(Effect::Flush(key));
-        }
-    }
-
-    /// What was marked has been handed to the socket.
-    pub fn flushed(&mut self, key: SessionKey) {
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.dirty = false;
-        }
     }
 
     fn check_outbox(&mut self, key: SessionKey) {

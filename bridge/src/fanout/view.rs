@@ -170,7 +170,7 @@ pub struct Sealed {
 #[derive(Debug)]
 pub struct Framed {
     /// The frame, or the messages.
-    pub bytes: Bytes,
+    pub bytes: Rc<Bytes>,
     /// What the ledger and the in-flight tables keep of it.
     pub rows: Rc<BatchRows>,
     /// How far it came, in each partition it touched.
@@ -250,6 +250,6 @@ impl Pending {
             }
         };
         let rows = Rc::new(BatchRows::new(std::mem::take(&mut self.rows)));
-        Framed { bytes, rows, reached: std::mem::take(&mut self.reached) }
+        Framed { bytes: Rc::new(bytes), rows, reached: std::mem::take(&mut self.reached) }
     }
 }

@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::rc::Rc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 /// Most slices handed to one `writev`.
 const SLICES: usize = 16;
@@ -14,20 +15,30 @@ const SLICES: usize = 16;
 /// Bytes waiting for one socket, in order.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    queue: VecDeque<Bytes>,
+    /// Frames, shared with whoever else gets them. Nothing of a shard leaves its thread, so they are not counted
+    /// atomically: with a thousand members that would be a thousand times to wait for memory, one after the other.
+    queue: VecDeque<Rc<Bytes>>,
     bytes: usize,
     pushed: u64,
-    /// Some of the first in the queue is written: without its rest nothing after it could be read.
-    begun: bool,
+    /// How much of the first in the queue is written: without its rest nothing after it could be read.
+    begun: usize,
+    /// Whoever writes knows that something waits, and has not come for it yet.
+    announced: bool,
     cut: bool,
 }
 
 impl Outbox {
     /// Appends a whole WebSocket frame, or raw bytes of one.
-    pub fn push(&mut self, bytes: Bytes) {
+    pub fn push(&mut self, bytes: impl Into<Rc<Bytes>>) {
+        let bytes = bytes.into();
         self.bytes += bytes.len();
         self.pushed += bytes.len() as u64;
         self.queue.push_back(bytes);
+    }
+
+    /// Whether whoever writes has still to be told that something waits: from here on it counts as told, until it comes.
+    pub fn announce(&mut self) -> bool {
+        !std::mem::replace(&mut self.announced, true)
     }
 
     /// Bytes that ever entered.
@@ -42,8 +53,9 @@ impl Outbox {
 
     /// Takes the next bytes out: what was pushed together, at least about `enough` if there is so much.
     pub fn take(&mut self, enough: usize) -> Bytes {
+        self.announced = false;
         let Some(first) = self.queue.pop_front() else { return Bytes::new() };
-        let mut taken = first;
+        let mut taken = first.slice(std::mem::take(&mut self.begun)..);
         if taken.len() < enough && !self.queue.is_empty() {
             let mut many = Vec::with_capacity(enough.min(self.bytes));
             many.extend_from_slice(&taken);
@@ -60,8 +72,8 @@ impl Outbox {
 
     /// Takes back what waits, but for the rest of a frame that is being written: none of it may be read any more.
     pub fn cut(&mut self) {
-        self.queue.truncate(usize::from(self.begun));
-        let kept = self.queue.iter().map(Bytes::len).sum();
+        self.queue.truncate(usize::from(self.begun > 0));
+        let kept = self.queue.front().map_or(0, |first| first.len() - self.begun);
         // What is taken back never left.
         self.pushed -= (self.bytes - kept) as u64;
         self.bytes = kept;
@@ -78,7 +90,7 @@ impl Outbox {
         self.queue.clear();
         self.pushed -= self.bytes as u64;
         self.bytes = 0;
-        self.begun = false;
+        self.begun = 0;
     }
 
     /// Bytes waiting.
@@ -98,15 +110,18 @@ impl Outbox {
 
     /// Writes with `write` (one `writev`) until everything is taken or it says [`std::io::ErrorKind::WouldBlock`].
     pub fn flush(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> std::io::Result<usize>) -> std::io::Result<()> {
-        while self.bytes > 0 {
-            let taken = match self.queue.make_contiguous() {
-                [one] => write(&[IoSlice::new(one)])?,
-                many => {
-                    let mut slices = [IoSlice::new(&[]); SLICES];
-                    let count = many.len().min(SLICES);
-                    slices.iter_mut().zip(many).for_each(|(slice, bytes)| *slice = IoSlice::new(bytes));
-                    write(&slices[..count])?
-                }
+        self.announced = false;
+        while self.bytes > 0
+            && let Some(first) = self.queue.front()
+        {
+            let first = IoSlice::new(&first[self.begun..]);
+            let taken = if self.queue.len() == 1 {
+                write(&[first])?
+            } else {
+                let mut slices = [first; SLICES];
+                let rest = slices[1..].iter_mut().zip(self.queue.iter().skip(1));
+                let count = 1 + rest.map(|(slice, bytes)| *slice = IoSlice::new(bytes)).count();
+                write(&slices[..count])?
             };
             if taken == 0 {
                 return Err(std::io::ErrorKind::WriteZero.into());
@@ -116,16 +131,14 @@ impl Outbox {
         Ok(())
     }
 
-    fn advance(&mut self, mut taken: usize) {
+    fn advance(&mut self, taken: usize) {
         self.bytes -= taken;
-        self.begun = false;
-        while let Some(front) = self.queue.front_mut() {
-            if taken < front.len() {
-                front.advance(taken);
-                self.begun |= taken > 0;
+        self.begun += taken;
+        while let Some(first) = self.queue.front() {
+            if self.begun < first.len() {
                 return;
             }
-            taken -= front.len();
+            self.begun -= first.len();
             self.queue.pop_front();
         }
         // An idle session keeps no memory for its next burst.

@@ -60,8 +60,6 @@ pub struct Session {
     pub leaves: Option<Millis>,
     /// Its one subscription is not answered: nothing was said to it yet, and it may still be refused as a whole.
     pub unanswered: bool,
-    /// It has something to write.
-    pub dirty: bool,
     /// The close frame is in the outbox: nothing more may be.
     pub closing: bool,
 }
@@ -165,12 +163,18 @@ impl Session {
         self.subscriptions.iter().position(|subscription| subscription.id == id)
     }
 
-    /// A batch enters the outbox, and costs credit.
-    pub fn send(&mut self, view: u32, seq: u64, batch: &Bytes, rows: &Rc<BatchRows>) {
+    /// A batch enters the outbox, and costs credit. Whether its socket has still to be told.
+    pub fn send(&mut self, view: u32, seq: u64, batch: &Rc<Bytes>, rows: &Rc<BatchRows>) -> bool {
         let mut outbox = self.outbox.borrow_mut();
-        outbox.push(batch.clone());
+        outbox.push(Rc::clone(batch));
         self.in_flight.sent(view, seq, batch.len() as u32, outbox.pushed(), rows);
         self.credit -= batch.len() as i64;
+        outbox.announce()
+    }
+
+    /// Whether it is out of credit, or of room for unsettled deliveries.
+    pub fn is_exhausted(&self) -> bool {
+        self.credit <= 0 || self.in_flight.unsettled() >= self.limits.unsettled
     }
 
     /// Whether it took nothing since the last ping, of what waited for it.

@@ -23,7 +23,7 @@ use super::connection;
 use super::directory::{Directory, Identity, identity};
 use super::pipe::{self, Pipe};
 use super::shard_handle::{Message, ShardHandle, ShardInbox};
-use super::socket::{Socket, Taken};
+use super::socket::{Ready, Socket, Taken};
 use super::unwritten::{A_FEW, Unwritten};
 use crate::clock::Clock;
 use crate::fanout::{Effect, Input, Moment, Newcomer, Outcomes, Request, SessionKey, Shard, Ticket, Undecided};
@@ -348,23 +348,11 @@ impl Local {
 
     /// Does what the shard wants done after rounds, but for writing to sockets, which waits until it is their turn.
     fn settle_rounds(&self) {
-        let mut run: Vec<SessionKey> = Vec::new();
-        let mut of: Option<Arc<str>> = None;
         self.settle_by(|key| {
-            let shard = self.shard.borrow();
-            let Some(principal) = shard.principal(key) else { return };
-            // The members of a view come together, and are nearly always of one tenant.
-            if of.as_ref().is_none_or(|of| *of != principal.tenant) {
-                if let Some(of) = &of {
-                    self.unwritten.add(of, run.drain(..));
-                }
-                of = Some(Arc::clone(&principal.tenant));
+            if let Some(principal) = self.shard.borrow().principal(key) {
+                self.unwritten.add(&principal.tenant, vec![key]);
             }
-            run.push(key);
         });
-        if let Some(of) = &of {
-            self.unwritten.add(of, run);
-        }
     }
 
     /// Writes to a few of the sockets that wait.
@@ -376,11 +364,24 @@ impl Local {
                 return;
             }
             written += next.len();
-            for key in next {
-                self.perform(Effect::Flush(key));
-            }
+            self.write_to(&next);
         }
         self.unwritten.some.notify_one();
+    }
+
+    /// Writes to these, which are looked up before the first is written to: what the kernel's work for others has pushed
+    /// out of the caches is then waited for together, and not once more between each two writes.
+    fn write_to(&self, keys: &[SessionKey]) {
+        let ways = self.ways.borrow();
+        let mut sockets = Vec::with_capacity(keys.len());
+        for key in keys {
+            match ways.get(*key) {
+                Some(WayOut::Socket(socket)) => sockets.extend(socket.ready()),
+                Some(WayOut::Pipe(pipe)) => pipe.flush(),
+                None => {}
+            }
+        }
+        sockets.into_iter().for_each(Ready::flush);
     }
 
     fn settle_by(&self, mut flush: impl FnMut(SessionKey)) {
@@ -408,13 +409,14 @@ impl Local {
     fn perform(&self, effect: Effect) {
         match effect {
             Effect::Undecided(undecided) => self.undecided(&undecided),
-            Effect::Flush(key) => {
-                self.shard.borrow_mut().flushed(key);
-                match self.ways.borrow().get(key) {
-                    Some(WayOut::Socket(socket)) => socket.flush(),
-                    Some(WayOut::Pipe(pipe)) => pipe.flush(),
-                    None => {}
-                }
+            Effect::Flush(key) => match self.ways.borrow().get(key) {
+                Some(WayOut::Socket(socket)) => socket.flush(),
+                Some(WayOut::Pipe(pipe)) => pipe.flush(),
+                None => {}
+            },
+            Effect::Deliver(tenant, sessions) => {
+                self.unwritten.add(&tenant, sessions);
+                self.unwritten.some.notify_one();
             }
             Effect::Close(key) => {
                 match self.ways.borrow().get(key) {

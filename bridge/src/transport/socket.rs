@@ -3,13 +3,14 @@
 //! half-written frame.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -44,6 +45,19 @@ pub(super) struct Socket {
     pub(super) ended: Notify,
     /// Nobody reads from it any more: whoever waits to write gives up.
     abandoned: Notify,
+}
+
+/// A socket that something waits for, and that takes it.
+pub(super) struct Ready<'a> {
+    socket: &'a Rc<Socket>,
+    way: SockRef<'a>,
+}
+
+impl Ready<'_> {
+    /// Writes what the socket takes now; the rest is written when it takes more.
+    pub(super) fn flush(self) {
+        self.socket.flush_by(&self.way);
+    }
 }
 
 /// How long what waits at the end may take to be written.
@@ -90,10 +104,25 @@ impl Socket {
 
     /// Writes what the socket takes now; the rest is written when it takes more.
     pub(super) fn flush(self: &Rc<Self>) {
+        self.flush_by(&self.way());
+    }
+
+    /// Whether something waits that nobody waits to write.
+    pub(super) fn ready(self: &Rc<Self>) -> Option<Ready<'_>> {
+        let ready = !self.waiting.get() && !self.outbox.borrow().is_empty();
+        ready.then(|| Ready { socket: self, way: self.way() })
+    }
+
+    /// The socket itself.
+    fn way(&self) -> SockRef<'_> {
+        SockRef::from(AsRef::<TcpStream>::as_ref(&self.tcp))
+    }
+
+    fn flush_by(self: &Rc<Self>, way: &SockRef<'_>) {
         if self.waiting.get() {
             return;
         }
-        match self.write() {
+        match self.write(way) {
             Ok(()) => self.finish(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.waiting.set(true);
@@ -117,8 +146,7 @@ impl Socket {
                 tokio::time::sleep(if cut { CUT_PATIENCE } else { PATIENCE }).await;
                 if cut {
                     socket.outbox.borrow_mut().clear();
-                    let _ = socket2::SockRef::from(AsRef::<TcpStream>::as_ref(&socket.tcp))
-                        .shutdown(std::net::Shutdown::Write);
+                    let _ = socket.way().shutdown(std::net::Shutdown::Write);
                 }
                 socket.ended.notify_one();
             });
@@ -136,7 +164,7 @@ impl Socket {
                 writable = self.tcp.writable() => writable,
                 () = self.abandoned.notified() => return,
             };
-            match writable.and_then(|()| self.write()) {
+            match writable.and_then(|()| self.write(&self.way())) {
                 Ok(()) => break self.finish(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => break self.ended.notify_one(),
@@ -145,7 +173,7 @@ impl Socket {
         self.waiting.set(false);
     }
 
-    fn write(&self) -> io::Result<()> {
+    fn write(&self, way: &SockRef<'_>) -> io::Result<()> {
         if let Some(records) = &self.records {
             let (mut records, mut outbox) = (records.borrow_mut(), self.outbox.borrow_mut());
             outbox.flush(|slices| {
@@ -154,11 +182,18 @@ impl Socket {
             })?;
             return records.send(|bytes| self.tcp.try_write(bytes));
         }
-        self.outbox.borrow_mut().flush(|slices| match slices {
-            // `send` costs the kernel less than a `writev` of one, and one it is nearly always.
-            [one] => self.tcp.try_write(one),
-            many => self.tcp.try_write_vectored(many),
-        })
+        self.outbox.borrow_mut().flush(|slices| self.put(way, slices))
+    }
+
+    /// Gives the kernel what it takes.
+    fn put(&self, way: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        // `send` costs the kernel less than a `writev` of one, and one it is nearly always.
+        let [one] = slices else { return self.tcp.try_write_vectored(slices) };
+        match way.send(one) {
+            // tokio sees for itself that the socket takes no more: else it would not wait until it does.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.tcp.try_write(one),
+            outcome => outcome,
+        }
     }
 
     fn finish(&self) {
@@ -169,8 +204,7 @@ impl Socket {
                 // It is as good as said: who does not take it sees the socket's end.
                 let _ = records.send(|bytes| self.tcp.try_write(bytes));
             }
-            let tcp: &TcpStream = self.tcp.as_ref();
-            let _ = socket2::SockRef::from(tcp).shutdown(std::net::Shutdown::Write);
+            let _ = self.way().shutdown(std::net::Shutdown::Write);
             self.ended.notify_one();
         }
     }

@@ -34,7 +34,7 @@ pub(super) struct Unwritten {
 
 impl Unwritten {
     /// These sessions of a tenant have to be written to.
-    pub(super) fn add(&self, tenant: &Arc<str>, sessions: impl IntoIterator<Item = SessionKey>) {
+    pub(super) fn add(&self, tenant: &Arc<str>, sessions: Vec<SessionKey>) {
         self.sessions.borrow_mut().extend(tenant, sessions);
     }
 
@@ -69,11 +69,11 @@ mod tests {
         let mut keys: SlotMap<SessionKey, ()> = SlotMap::with_key();
         let unwritten = Unwritten::default();
         let storm: Vec<SessionKey> = (0..10_000).map(|_| keys.insert(())).collect();
-        unwritten.add(&"storm".into(), storm.iter().copied());
+        unwritten.add(&"storm".into(), storm.clone());
         assert_eq!(unwritten.next(), storm[..16]);
         // Another event comes while the first is being written.
         let quiet = keys.insert(());
-        unwritten.add(&"quiet".into(), [quiet]);
+        unwritten.add(&"quiet".into(), vec![quiet]);
         assert_eq!(unwritten.next(), storm[16..32]);
         assert_eq!(unwritten.next(), [quiet]);
         let rest: Vec<SessionKey> =
@@ -85,7 +85,7 @@ mod tests {
     fn no_more_is_taken_than_can_be_written() {
         let mut keys: SlotMap<SessionKey, ()> = SlotMap::with_key();
         let unwritten = Unwritten::default();
-        unwritten.add(&"acme".into(), [keys.insert(())]);
+        unwritten.add(&"acme".into(), vec![keys.insert(())]);
         unwritten.took(AHEAD - 1);
         assert!(unwritten.may_take());
         unwritten.took(1);

@@ -149,11 +149,8 @@ impl<'a> World<'a> {
     pub fn settle(&mut self, node: usize) {
         for effect in self.nodes[node].shard.take_effects() {
             match effect {
-                Effect::Flush(key) => {
-                    self.nodes[node].shard.flushed(key);
-                    self.receive(node, key);
-                }
-                Effect::Close(key) => self.receive(node, key),
+                Effect::Flush(key) | Effect::Close(key) => self.receive(node, key),
+                Effect::Deliver(_, keys) => keys.into_iter().for_each(|key| self.receive(node, key)),
                 Effect::Follow(physical) => self.nodes[node].follow(self.builts, &self.log, &physical),
                 Effect::Unfollow(topic) => self.nodes[node].unfollow(topic),
                 Effect::Append(key, record, unanswered) => {

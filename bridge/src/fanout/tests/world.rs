@@ -122,11 +122,8 @@ impl World {
         for effect in self.nodes[at].shard.take_effects() {
             let node = &mut self.nodes[at];
             match effect {
-                Effect::Flush(key) => {
-                    node.shard.flushed(key);
-                    self.receive(at, key);
-                }
-                Effect::Close(key) => self.receive(at, key),
+                Effect::Flush(key) | Effect::Close(key) => self.receive(at, key),
+                Effect::Deliver(_, keys) => keys.into_iter().for_each(|key| self.receive(at, key)),
                 Effect::Undecided(undecided) => assert!(undecided.events > 0),
                 Effect::Follow(physical) => {
                     if node.rules.topics.spec(&physical).is_none() {
