@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::intake::Excess;
 use super::shard_thread::Local;
@@ -47,7 +47,7 @@ struct Refused {
 
 /// What came from the other side.
 enum Incoming {
-    Text(String),
+    Text(Utf8Bytes),
     /// The other side is gone, or the socket ended.
     End,
     /// It broke the limits or the protocol.
@@ -167,7 +167,7 @@ async fn next(socket: &Socket, websocket: &mut WebSocket) -> Incoming {
             () = socket.ended.notified() => return Incoming::End,
         };
         match message {
-            Some(Ok(Message::Text(text))) => return Incoming::Text(text.as_str().to_owned()),
+            Some(Ok(Message::Text(text))) => return Incoming::Text(text),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Binary(_))) => {
                 return Incoming::Bad(ErrorCode::MalformedFrame, "frames are text", code::PROTOCOL_ERROR);

@@ -106,6 +106,9 @@ pub struct Refresh {
 impl ClientFrame {
     /// Reads a frame's text. `None`: a frame that may be passed over.
     pub fn decode(text: &str) -> Result<Option<Self>, BadFrame> {
+        if let Some(report) = Report::read_plain(text) {
+            return Ok(Some(Self::Report(report)));
+        }
         let frame = Raw::parse(text)?;
         let (name, body) = split(&frame)?;
         let fields = Fields::new(&body, format!("/{name}"));

@@ -4,6 +4,7 @@
 
 mod batch;
 mod client;
+mod plain_report;
 mod report;
 mod server;
 
