@@ -99,14 +99,15 @@ mod tests {
             last: false,
         });
         let (settled, failed) = (prop::collection::vec(span, 0..4), prop::collection::vec(failure, 0..2));
-        (any::<u32>(), prop::option::of(0..1u64 << 53), settled, failed)
-            .prop_map(|(view, dispatched, settled, failed)| ViewReport {
+        (any::<u32>(), prop::option::of(0..1u64 << 53), settled, failed).prop_map(
+            |(view, dispatched, settled, failed)| ViewReport {
                 view,
                 dispatched,
                 settled,
                 failed,
                 unhandled: Vec::new(),
-            })
+            },
+        )
     }
 
     /// As every other frame is read.
