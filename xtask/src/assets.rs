@@ -14,7 +14,7 @@ const ASSETS: &str = "target/assets";
 
 /// What the client is made of.
 const CLIENT: &[&str] =
-    &["Cargo.lock", "Cargo.toml", "protocol/Cargo.toml", "protocol/src", "wasm-client", "xtask/src/package.rs"];
+    &["Cargo.lock", "Cargo.toml", "protocol/Cargo.toml", "protocol/src", "wasm-client", "xtask/src/package"];
 
 /// The bridge, built as the tests build it.
 pub(crate) fn bridge() -> anyhow::Result<PathBuf> {

@@ -118,15 +118,7 @@ impl ClientFrame {
                 client: fields.text("client")?,
                 features: fields.texts("features")?,
             }),
-            "subscribe" => Self::Subscribe(Subscribe {
-                id: fields.integer("id")?,
-                topic: fields.text("topic")?,
-                types: fields.texts("types")?,
-                keys: fields.texts("keys")?,
-                consumer: fields.optional_text("consumer")?,
-                from: from(&fields)?,
-                group_by: columns(&fields)?,
-            }),
+            "subscribe" => Self::Subscribe(Subscribe { id: fields.integer("id")?, ..Subscribe::read(&fields)? }),
             "unsubscribe" => Self::Unsubscribe(Unsubscribe {
                 id: fields.integer("id")?,
                 subscription: fields.integer("subscription")?,
@@ -184,6 +176,19 @@ impl ClientFrame {
 }
 
 impl Subscribe {
+    /// Reads what is wanted, which is all but the `id`.
+    pub fn read<V: Value>(fields: &Fields<'_, V>) -> Result<Self, BadField> {
+        Ok(Self {
+            id: 0,
+            topic: fields.text("topic")?,
+            types: fields.texts("types")?,
+            keys: fields.texts("keys")?,
+            consumer: fields.optional_text("consumer")?,
+            from: from(fields)?,
+            group_by: columns(fields)?,
+        })
+    }
+
     fn write(&self, body: &mut Object<'_>) {
         body.integer("id", self.id);
         body.text("topic", &self.topic);

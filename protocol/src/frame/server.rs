@@ -3,7 +3,7 @@
 use super::{BadFrame, split, unknown};
 use crate::code::ErrorCode;
 use crate::json::write::{self, Object};
-use crate::json::{BadField, Fields, Value};
+use crate::json::{BadField, Fields, Value, within};
 use crate::ledger::{Column, Counts, Reading, Row, Sessions};
 use crate::timestamp::Millis;
 
@@ -282,65 +282,72 @@ impl<V: Value> ServerFrame<V> {
     /// Reads a decoded frame. `None`: a frame that may be passed over.
     pub fn decode(frame: &V) -> Result<Option<Self>, BadFrame> {
         let (name, body) = split(frame)?;
-        let fields = Fields::new(&body, format!("/{name}"));
-        Ok(Some(match name.as_str() {
+        Self::read(&name, &body)
+    }
+
+    /// Reads the body of a frame of the kind `name`. `None`: a frame that may be passed over.
+    pub fn read(name: &str, body: &V) -> Result<Option<Self>, BadFrame> {
+        let fields = &Fields::new(body, within("", name));
+        let mut body = Body::of(fields);
+        let frame = match name {
             "batch" => Self::Batch(Batch {
-                view: fields.integer("view")?,
-                seq: fields.integer("seq")?,
-                cursor: fields.text("cursor")?,
-                full: fields.flag("full")?,
+                view: body.integer("view"),
+                seq: body.integer("seq"),
+                cursor: body.text("cursor"),
+                full: body.flag("full"),
                 entries: fields.require("entries")?,
             }),
-            "welcome" => Self::Welcome(read_welcome(&fields)?),
+            "welcome" => Self::Welcome(read_welcome(fields, &mut body)?),
             "subscribed" => Self::Subscribed(Subscribed {
-                id: fields.integer("id")?,
-                subscription: fields.integer("subscription")?,
-                at: joined(&fields)?,
-                cursor: fields.text("cursor")?,
-                recovered: fields.flag("recovered")?,
+                id: body.integer("id"),
+                subscription: body.integer("subscription"),
+                at: joined(&mut body),
+                cursor: body.text("cursor"),
+                recovered: body.flag("recovered"),
             }),
             "moved" => Self::Moved(Moved {
-                subscription: fields.integer("subscription")?,
-                at: joined(&fields)?,
-                recovered: fields.flag("recovered")?,
-                reason: moved_reason(&fields)?,
-                gap: fields.optional_text("from")?.zip(fields.optional_text("to")?),
+                subscription: body.integer("subscription"),
+                at: joined(&mut body),
+                recovered: body.flag("recovered"),
+                reason: moved_reason(fields)?,
+                gap: body.optional_text("from").zip(body.optional_text("to")),
             }),
-            "unsubscribed" => Self::Unsubscribed(Unsubscribed {
-                id: fields.integer("id")?,
-                subscription: fields.integer("subscription")?,
-            }),
+            "unsubscribed" => {
+                Self::Unsubscribed(Unsubscribed { id: body.integer("id"), subscription: body.integer("subscription") })
+            }
             "published" => Self::Published(Published {
-                id: fields.integer("id")?,
-                event_id: fields.text("event_id")?,
-                correlation_id: fields.text("correlation_id")?,
-                position: fields.optional_integer("partition")?.zip(fields.optional_integer("offset")?),
+                id: body.integer("id"),
+                event_id: body.text("event_id"),
+                correlation_id: body.text("correlation_id"),
+                position: body.optional_integer("partition").zip(body.optional_integer("offset")),
             }),
-            "refreshed" => Self::Refreshed(Refreshed { id: fields.integer("id")?, expires: time(&fields, "expires")? }),
+            "refreshed" => Self::Refreshed(Refreshed { id: body.integer("id"), expires: body.time("expires") }),
             "ping" => Self::Ping(Ping {
                 cursors: fields.list("cursors", |item, pointer| {
                     let fields = Fields::new(item, pointer);
                     Ok((fields.integer("subscription")?, fields.text("cursor")?))
                 })?,
             }),
-            "state" => Self::State(LogState { log_available: fields.flag("log_available")? }),
-            "reconnect" => Self::Reconnect(Reconnect { delay_ms: fields.integer("delay_ms")? }),
+            "state" => Self::State(LogState { log_available: body.flag("log_available") }),
+            "reconnect" => Self::Reconnect(Reconnect { delay_ms: body.integer("delay_ms") }),
             "error" => Self::Error(Failed {
-                id: fields.optional_integer("id")?,
-                subscription: fields.optional_integer("subscription")?,
-                code: fields.text("code")?,
-                message: fields.optional_text("message")?.unwrap_or_default(),
-                retryable: fields.flag("retryable")?,
-                pointer: fields.optional_text("pointer")?,
-                retry_after_ms: fields.optional_integer("retry_after_ms")?,
+                id: body.optional_integer("id"),
+                subscription: body.optional_integer("subscription"),
+                code: body.text("code"),
+                message: body.optional_text("message").unwrap_or_default(),
+                retryable: body.flag("retryable"),
+                pointer: body.optional_text("pointer"),
+                retry_after_ms: body.optional_integer("retry_after_ms"),
             }),
-            "ledger" if V::READS_TOTALS => Self::Ledger(LedgerReport::read(&fields)?),
+            "ledger" if V::READS_TOTALS => Self::Ledger(LedgerReport::read(fields)?),
             "ledger" => {
-                let subscription = fields.integer("subscription")?;
+                let subscription = body.integer("subscription");
                 Self::Ledger(LedgerReport { subscription, ..LedgerReport::default() })
             }
-            _ => return unknown(&name),
-        }))
+            _ => return unknown(name),
+        };
+        body.end()?;
+        Ok(Some(frame))
     }
 
     /// Writes the frame's text.
@@ -422,25 +429,28 @@ impl<V: Value> ServerFrame<V> {
     }
 }
 
-fn read_welcome<V: Value>(fields: &Fields<'_, V>) -> Result<Welcome, BadField> {
+fn read_welcome<V: Value>(fields: &Fields<'_, V>, body: &mut Body<'_, '_, V>) -> Result<Welcome, BadField> {
     let limits = fields.require("limits")?;
-    let limit = Fields::new(&limits, "/welcome/limits");
-    Ok(Welcome {
-        session: fields.text("session")?,
-        node: fields.text("node")?,
-        tenant: fields.text("tenant")?,
-        subject: fields.text("subject")?,
-        expires: time(fields, "expires")?,
-        heartbeat_ms: fields.integer("heartbeat_ms")?,
+    let limits = Fields::new(&limits, "/welcome/limits");
+    let mut limit = Body::of(&limits);
+    let welcome = Welcome {
+        session: body.text("session"),
+        node: body.text("node"),
+        tenant: body.text("tenant"),
+        subject: body.text("subject"),
+        expires: body.time("expires"),
+        heartbeat_ms: body.integer("heartbeat_ms"),
         limits: Limits {
-            credit: limit.integer("credit")?,
-            unsettled: limit.integer("unsettled")?,
-            frame_bytes: limit.integer("frame_bytes")?,
-            event_bytes: limit.integer("event_bytes")?,
-            subscriptions: limit.integer("subscriptions")?,
+            credit: limit.integer("credit"),
+            unsettled: limit.integer("unsettled"),
+            frame_bytes: limit.integer("frame_bytes"),
+            event_bytes: limit.integer("event_bytes"),
+            subscriptions: limit.integer("subscriptions"),
         },
         features: fields.texts("features")?,
-    })
+    };
+    limit.end()?;
+    Ok(welcome)
 }
 
 fn write_welcome(welcome: &Welcome, body: &mut Object<'_>) {
@@ -460,8 +470,8 @@ fn write_welcome(welcome: &Welcome, body: &mut Object<'_>) {
     body.array("features", &welcome.features, |out, text| write::string(out, text));
 }
 
-fn joined<V: Value>(fields: &Fields<'_, V>) -> Result<Joined, BadField> {
-    Ok(Joined { view: fields.integer("view")?, seq: fields.integer("seq")? })
+fn joined<V: Value>(body: &mut Body<'_, '_, V>) -> Joined {
+    Joined { view: body.integer("view"), seq: body.integer("seq") }
 }
 
 fn write_joined(at: Joined, body: &mut Object<'_>) {
@@ -477,8 +487,52 @@ fn moved_reason<V: Value>(fields: &Fields<'_, V>) -> Result<MovedReason, BadFiel
         .ok_or_else(|| fields.bad("reason", "must be live, behind, policy, expired or log_changed"))
 }
 
-fn time<V: Value>(fields: &Fields<'_, V>, name: &str) -> Result<Option<Millis>, BadField> {
-    Ok(fields.optional_integer::<u64>(name)?.map(u64::cast_signed))
+/// Reads an object whole and then says what was wrong first. A way out after every member would be most of the decoder,
+/// and a page downloads it.
+struct Body<'r, 'v, V> {
+    fields: &'r Fields<'v, V>,
+    bad: Option<BadField>,
+}
+
+impl<'r, 'v, V: Value> Body<'r, 'v, V> {
+    fn of(fields: &'r Fields<'v, V>) -> Self {
+        Self { fields, bad: None }
+    }
+
+    fn end(self) -> Result<(), BadField> {
+        self.bad.map_or(Ok(()), Err)
+    }
+
+    fn kept<T: Default>(&mut self, read: Result<T, BadField>) -> T {
+        read.unwrap_or_else(|bad| {
+            self.bad.get_or_insert(bad);
+            T::default()
+        })
+    }
+
+    fn text(&mut self, name: &str) -> String {
+        self.kept(self.fields.text(name))
+    }
+
+    fn optional_text(&mut self, name: &str) -> Option<String> {
+        self.kept(self.fields.optional_text(name))
+    }
+
+    fn integer<N: TryFrom<u64> + Default>(&mut self, name: &str) -> N {
+        self.kept(self.fields.integer(name))
+    }
+
+    fn optional_integer<N: TryFrom<u64>>(&mut self, name: &str) -> Option<N> {
+        self.kept(self.fields.optional_integer(name))
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        self.kept(self.fields.flag(name))
+    }
+
+    fn time(&mut self, name: &str) -> Option<Millis> {
+        self.optional_integer::<u64>(name).map(u64::cast_signed)
+    }
 }
 
 impl LedgerReport {
@@ -490,7 +544,7 @@ impl LedgerReport {
             subscription: fields.integer("subscription")?,
             node: fields.text("node")?,
             incarnation: fields.text("incarnation")?,
-            at: time(fields, "at")?.unwrap_or_default(),
+            at: fields.optional_integer::<u64>("at")?.unwrap_or_default().cast_signed(),
             rows: fields.list("rows", |row, pointer| {
                 let fields = Fields::new(row, pointer);
                 let mut of: [Option<String>; 4] = [const { None }; 4];

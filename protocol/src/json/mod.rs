@@ -13,4 +13,5 @@ pub mod write;
 pub use quote::{pointer_to, quoted};
 pub use raw::Raw;
 pub use scan::{MAX_DEPTH, Malformed, Member, elements, members, members_within, unescape, validate, validate_within};
+pub(crate) use value::within;
 pub use value::{BadField, Fields, Value, integer};

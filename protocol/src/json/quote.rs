@@ -8,7 +8,13 @@ const QUOTED: usize = 64;
 /// The beginning of a text; all of it, if it is short.
 pub fn quoted(text: &str) -> Cow<'_, str> {
     let (beginning, rest) = text.split_at(text.floor_char_boundary(QUOTED));
-    if rest.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{beginning}…")) }
+    if rest.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut quoted = String::with_capacity(QUOTED + 3);
+    quoted.push_str(beginning);
+    quoted.push('…');
+    Cow::Owned(quoted)
 }
 
 /// A JSON pointer (RFC 6901) to a member of what `pointer` points to.

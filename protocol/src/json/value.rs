@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::write;
+
 /// A JSON value that can be looked into.
 pub trait Value: Sized {
     /// Whether the totals in a `ledger` frame are read: not by who hands the decoded frame on as it is.
@@ -36,6 +38,11 @@ impl BadField {
         Self(Box::new((pointer, what.into())))
     }
 
+    /// What it is not.
+    pub fn what(&self) -> &str {
+        &self.0.1
+    }
+
     /// JSON pointer to the member, from the frame's root.
     pub fn pointer(&self) -> &str {
         &self.0.0
@@ -56,7 +63,7 @@ impl<'v, V: Value> Fields<'v, V> {
 
     /// An error about the member `name`.
     pub fn bad(&self, name: &str, what: impl Into<Cow<'static, str>>) -> BadField {
-        BadField::new(format!("{}/{name}", self.pointer), what)
+        BadField::new(within(&self.pointer, name), what)
     }
 
     /// The member as it is.
@@ -100,7 +107,15 @@ impl<'v, V: Value> Fields<'v, V> {
     pub fn list<T>(&self, name: &str, each: impl Fn(&V, &str) -> Result<T, BadField>) -> Result<Vec<T>, BadField> {
         let Some(value) = self.get(name) else { return Ok(Vec::new()) };
         let items = value.items().ok_or_else(|| self.bad(name, "must be a list"))?;
-        items.iter().enumerate().map(|(i, item)| each(item, &format!("{}/{name}/{i}", self.pointer))).collect()
+        let (mut read, mut pointer) = (Vec::with_capacity(items.len()), within(&self.pointer, name));
+        pointer.push('/');
+        let length = pointer.len();
+        for item in &items {
+            pointer.truncate(length);
+            write::integer(&mut pointer, read.len() as u64);
+            read.push(each(item, &pointer)?);
+        }
+        Ok(read)
     }
 
     /// A list of strings, empty when absent.
@@ -109,6 +124,15 @@ impl<'v, V: Value> Fields<'v, V> {
             item.text().ok_or_else(|| BadField::new(pointer.to_owned(), "must be a string"))
         })
     }
+}
+
+/// The JSON pointer to a member. Put together by hand: the general formatter, or `concat`, is more code than this module.
+pub(crate) fn within(pointer: &str, name: &str) -> String {
+    let mut whole = String::with_capacity(pointer.len() + 1 + name.len());
+    whole.push_str(pointer);
+    whole.push('/');
+    whole.push_str(name);
+    whole
 }
 
 /// The value as an unsigned integer that a double holds exactly.

@@ -1,19 +1,22 @@
 // The bus: a real EventTarget in front of the core, which is Rust compiled to WebAssembly.
 //
-// The core owns the socket, the session and the account of deliveries. Events never enter its memory:
-// they go from `JSON.parse` straight to listeners, and the core learns what became of them.
+// The core owns the session and the account of deliveries. Events never enter its memory: they go from `JSON.parse`
+// straight to listeners, and the core learns what became of them.
 
 import { TidegateError } from "./error.js";
 import { CONSUMED, PENDING, THREW, TidegateEvent, UNHANDLED } from "./event.js";
 import { describe, dispatch, isFrom, lastFailure, reported, whenSettled, wrap } from "./event.js";
+import { Link } from "./link.js";
 
 const REMEMBERED = 1000;
 /** The core knows them by their place. */
 const TRANSPORTS = ["auto", "websocket", "stream"];
 
 export class Bus extends EventTarget {
-  #core;
-  #hooks;
+  /** As people see it, also where scripts are made small. */
+  static name = "Bus";
+  /** To the core, and through it to the bridge. */
+  #link;
   #url;
   #state = "connecting";
   #transport;
@@ -35,13 +38,16 @@ export class Bus extends EventTarget {
   #published = new Set();
 
   /** For `connect` only. */
-  static open(Core, url, { token, handlerTimeout = 30_000, client = "", transport = "auto" }) {
-    const allowed = TRANSPORTS.indexOf(transport);
-    if (allowed < 0) throw new TypeError(`connect: options.transport must be one of ${TRANSPORTS.join(", ")}`);
+  static open(Core, url, { token, handlerTimeout: timeout = 30_000, client = "", transport = "auto" }) {
+    const transports = TRANSPORTS.indexOf(transport);
+    if (transports < 0) throw new TypeError(`connect: options.transport must be one of ${TRANSPORTS.join(", ")}`);
     const bus = new Bus();
     bus.#url = url.replace(/^ws/, "http");
-    const opened = new Promise((resolve, reject) => (bus.#hooks = bus.#makeHooks(token, resolve, reject)));
-    bus.#core = new Core(url, client, handlerTimeout, allowed, bus.#hooks);
+    const opened = new Promise((resolve, reject) => {
+      const dispatch = (...batch) => bus.#batch(...batch);
+      bus.#link = new Link(Core, url, { client, timeout, transports }, bus.#makeHooks(token, resolve, reject), dispatch);
+    });
+    bus.#link.tell("connect");
     return { bus, opened };
   }
 
@@ -68,21 +74,20 @@ export class Bus extends EventTarget {
       throw new TypeError('subscribe: from must be "latest", "earliest", a Date or { cursor }');
     }
     const time = { latest: Infinity, earliest: -Infinity }[from] ?? from?.getTime?.();
-    const cursor = from?.cursor?.split(",") ?? [];
-    const handle = this.#core.subscribe(topic, types, keys, time, cursor, this.#hooks);
-    return this.#share(handle, topic, { types: [...types], target, echo });
+    const cursor = from?.cursor?.split(",");
+    return this.#share({ topic, types: [...types], keys: [...keys], time, cursor }, { target, echo });
   }
 
   ledger({ groupBy = [] }, callback) {
-    return this.#share(this.#core.ledger(groupBy, this.#hooks), "$ledger", { callback });
+    return this.#share({ topic: "$ledger", group_by: groupBy }, { callback });
   }
 
   async publish(topic, event, { key } = {}) {
     if (this.#state === "closed") throw closed();
-    const id = event.id ?? this.#core.event_id();
+    const id = event.id ?? this.#link.ask("id");
     this.#published.add(id);
     if (this.#published.size > REMEMBERED) this.#published.delete(this.#published.values().next().value);
-    const call = this.#core.publish(topic, key, id, JSON.stringify({ ...event, id }));
+    const call = +this.#link.ask("publish", { topic, key, event: JSON.stringify({ ...event, id }) });
     return new Promise((resolve, reject) => this.#calls.set(call, { resolve, reject }));
   }
 
@@ -109,7 +114,7 @@ export class Bus extends EventTarget {
   }
 
   close() {
-    this.#core.close();
+    this.#link.tell("close");
   }
 
   /** What the core calls. Nothing here throws. */
@@ -125,16 +130,14 @@ export class Bus extends EventTarget {
       this.#calls.delete(call);
     };
     return {
-      error: (...what) => new TidegateError(...what),
       token: async (ask) => {
         try {
-          const token = await fetchToken();
-          this.#core.token(ask, String(token));
+          const token = String(await fetchToken());
+          this.#link.tell("token", { ask, token });
         } catch (error) {
-          this.#core.no_token(ask, describe(error));
+          this.#link.tell("no_token", { ask, reason: describe(error) });
         }
       },
-      connecting: () => {},
       open: (streaming) => {
         wasOpen = true;
         const transport = (this.#transport = TRANSPORTS[streaming ? 2 : 1]);
@@ -145,17 +148,20 @@ export class Bus extends EventTarget {
       stream: () => this.#stream(),
       hang_up: () => this.#streaming.abort(),
       post: (call, token, topic, key, event) => {
-        const post = (module) => module.post(this.#url, topic, key, event, token, this.#posting.signal);
+        const post = (module) => {
+          return module.post(TidegateError, this.#url, topic, key ?? undefined, event, token, this.#posting.signal);
+        };
         import("./stream.js").then(post).then(
           (published) => answer(call, "resolve", published),
           (error) => answer(call, "reject", error),
         );
       },
-      waiting: (delay, error) => {
+      waiting: (delay, problem) => {
         if (wasOpen) change("reconnecting");
-        this.#tell("reconnecting", { delay, error });
+        this.#tell("reconnecting", { delay, error: failure(problem) });
       },
-      closed: (error) => {
+      closed: (problem) => {
+        const error = problem && failure(problem);
         this.#posting.abort();
         change("closed");
         refused(error ?? closed());
@@ -165,27 +171,31 @@ export class Bus extends EventTarget {
         this.#logAvailable = available;
         this.#tell("state", { state: this.#state, logAvailable: available });
       },
-      subscribed: (handle, recovered, reason) => {
-        const share = this.#shares.get(handle);
-        share?.accept();
-        if (share && !recovered) this.#tell("gap", { topic: share.topic, reason });
+      subscribed: (handles, recovered, reason) => {
+        for (const handle of handles) {
+          const share = this.#shares.get(handle);
+          share?.accept();
+          if (share && !recovered) this.#tell("gap", { topic: share.topic, reason: reason ?? undefined });
+        }
       },
-      ended: (handle, error) => {
+      ended: (handle, problem) => {
         const share = this.#shares.get(handle);
+        const error = failure(problem);
         this.#drop(handle);
         share?.reject(error);
         this.#tell("error", { error });
       },
       published: (call, id, correlationId) => answer(call, "resolve", { id, correlationId }),
-      refused: (call, error) => answer(call, "reject", error),
-      ledger: (handle, report) => {
-        try {
-          this.#shares.get(handle)?.callback(report);
-        } catch (error) {
-          reported(error);
+      refused: (call, problem) => answer(call, "reject", failure(problem)),
+      ledger: (handles, report) => {
+        for (const handle of handles) {
+          try {
+            this.#shares.get(handle)?.callback(report);
+          } catch (error) {
+            reported(error);
+          }
         }
       },
-      batch: (...batch) => this.#batch(...batch),
     };
   }
 
@@ -193,17 +203,21 @@ export class Bus extends EventTarget {
   #stream() {
     this.#streaming.abort();
     const { signal } = (this.#streaming = new AbortController());
-    const core = this.#core;
-    const closed = (code, reason) => core.closed(code, reason);
+    const link = this.#link;
+    const closed = (code, reason) => link.tell("closed", { code, reason });
     import("./stream.js").then(
-      (module) => signal.aborted || module.stream(this.#url, core.stream_request(), signal, (text) => core.heard(text), closed),
+      (module) => signal.aborted || module.stream(this.#url, link.ask("stream"), signal, (text) => link.heard(text), closed),
       (error) => signal.aborted || closed(1006, describe(error)),
     );
   }
 
-  /** Notes what a handle stands for. */
-  #share(handle, topic, share) {
-    const ready = new Promise((accept, reject) => Object.assign(share, { accept, reject, topic }));
+  /** Takes up what is wanted, and notes what its handle stands for. */
+  #share(want, share) {
+    const { topic, types } = want;
+    const link = this.#link;
+    const handle = JSON.parse(link.ask("subscribe", want));
+    if (Array.isArray(handle)) throw failure(handle);
+    const ready = new Promise((accept, reject) => Object.assign(share, { accept, reject, topic, types }));
     // Who does not look at it learns of a refusal by the bus's `error` event.
     ready.catch(() => {});
     this.#shares.set(handle, share);
@@ -211,15 +225,14 @@ export class Bus extends EventTarget {
     this.#topics.set(topic, shared);
     shared.shares.add(share);
     shared.routes.clear();
-    const core = this.#core;
     return {
       topic,
       ready,
       get cursor() {
-        return core.cursor(handle)?.join(",");
+        return link.ask("cursor", { handle });
       },
       close: () => {
-        if (this.#drop(handle)) core.unsubscribe(handle);
+        if (this.#drop(handle)) link.ask("unsubscribe", { handle });
       },
     };
   }
@@ -251,7 +264,7 @@ export class Bus extends EventTarget {
           outcome = dispatch(event, this, targets);
           if (outcome === CONSUMED) continue;
           if (outcome === PENDING) {
-            whenSettled(event, (failure) => this.#core.settled(session, view, seq, ordinal, failure));
+            whenSettled(event, (failure) => this.#link.settled(session, view, seq, ordinal, failure));
           }
         }
       }
@@ -294,6 +307,11 @@ function takes(types, type) {
 
 function hasDot(type) {
   return type.includes(".");
+}
+
+/** A problem that the core tells of. */
+function failure([code, message, retryable, pointer, retryAfter]) {
+  return new TidegateError(code, message, retryable, pointer ?? undefined, retryAfter);
 }
 
 function closed() {

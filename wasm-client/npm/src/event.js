@@ -19,6 +19,7 @@ let isFrom;
 
 /** An event from the log: `detail` is the envelope's `data`. */
 export class TidegateEvent extends Event {
+  static name = "TidegateEvent";
   #envelope;
   #topic;
   #key;

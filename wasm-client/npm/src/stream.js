@@ -1,7 +1,5 @@
 // The way around a proxy that breaks WebSockets: frames come as Server-Sent Events, publishes go as requests.
-// Loaded only where it is needed.
-
-import { TidegateError } from "./error.js";
+// Loaded only where it is needed, and without an import, so that no bundler splits what all pages load for its sake.
 
 /** Nothing that a bridge sends is so long: its largest frame holds one event, or 64 KiB. */
 const LONGEST = 1 << 26;
@@ -76,8 +74,8 @@ export async function stream(url, body, signal, heard, closed) {
   if (!signal.aborted) closed(...end);
 }
 
-/** Publishes an event's JSON text; those of one key in the order of the calls. */
-export async function post(url, topic, key, event, token, signal) {
+/** Publishes an event's JSON text; those of one key in the order of the calls. `Refusal` is what it rejects with. */
+export async function post(Refusal, url, topic, key, event, token, signal) {
   const { id, correlation_id, action } = JSON.parse(event);
   // What must stay in order, as the bridge itself sees it.
   const order = JSON.stringify([topic, key ?? action?.target ?? correlation_id ?? id]);
@@ -85,13 +83,13 @@ export async function post(url, topic, key, event, token, signal) {
   if (key !== undefined) address.searchParams.set("key", key);
   const headers = { authorization: `Bearer ${token}`, "content-type": "application/json", "idempotency-key": id };
   const send = async () => {
-    if (signal.aborted) throw new TidegateError("closed", "the bus is closed; the event was not sent");
+    if (signal.aborted) throw new Refusal("closed", "the bus is closed; the event was not sent");
     const giving = new AbortController();
     const up = () => giving.abort();
     const timer = setTimeout(up, ANSWER_MS);
     signal.addEventListener("abort", up);
     try {
-      return await answer(fetch(address, { method: "POST", headers, body: event, signal: giving.signal, cache: "no-store" }));
+      return await answer(Refusal, fetch(address, { method: "POST", headers, body: event, signal: giving.signal, cache: "no-store" }));
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", up);
@@ -106,7 +104,7 @@ export async function post(url, topic, key, event, token, signal) {
   }
 }
 
-async function answer(request) {
+async function answer(Refusal, request) {
   let said;
   try {
     said = await (await request).json();
@@ -116,7 +114,7 @@ async function answer(request) {
   if (said?.id) return { id: said.id, correlationId: said.correlation_id };
   const unknown = { code: "outcome_unknown", message: "no answer came: the event may or may not be on the log", retryable: true };
   const { code, message, retryable, pointer, retry_after_ms } = said?.error ?? unknown;
-  throw new TidegateError(code, message, retryable, pointer, retry_after_ms);
+  throw new Refusal(code, message, retryable, pointer, retry_after_ms);
 }
 
 function closing(data) {

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
 use tidegate_protocol::frame::ServerFrame;
-use tidegate_protocol::ids::uuid_v7;
 use tidegate_protocol::ledger::Column;
 use wasm_bindgen::prelude::*;
 
@@ -48,11 +47,8 @@ struct Inner {
 }
 
 impl Connection {
-    /// Begins to connect to a bridge's `ws:` or `wss:` address. An empty client name is replaced by a random one.
-    pub fn open(url: &str, mut options: Options, application: impl Application + 'static) -> Self {
-        if options.client.is_empty() {
-            options.client = uuid_v7(platform::now(), platform::random());
-        }
+    /// Begins to connect to a bridge's `ws:` or `wss:` address.
+    pub fn open(url: &str, options: Options, application: impl Application + 'static) -> Self {
         let connection = Self(Rc::new_cyclic(|inner| Inner {
             url: url.to_owned(),
             machine: RefCell::new(Machine::new(options, seed())),
@@ -129,25 +125,6 @@ impl Connection {
     /// A new event id.
     pub fn event_id(&self) -> String {
         self.0.machine.borrow_mut().event_id(platform::now())
-    }
-
-    /// The body of the request for a stream, which [`Effect::OpenStream`] wants opened. Only an application whose options
-    /// allow streams is told of those, of [`Effect::Post`], and by [`Effect::Disconnect`] to end its stream.
-    #[cfg(feature = "bus")]
-    pub(super) fn stream_request(&self) -> String {
-        self.0.machine.borrow_mut().stream_request(platform::now())
-    }
-
-    /// The token to publish with beside a stream.
-    #[cfg(feature = "bus")]
-    pub(super) fn stream_token(&self) -> String {
-        self.0.machine.borrow().stream_token().to_owned()
-    }
-
-    /// Whether the session is, or shall be, a stream.
-    #[cfg(feature = "bus")]
-    pub(super) fn is_streaming(&self) -> bool {
-        self.0.machine.borrow().transport() == crate::machine::Transport::Stream
     }
 
     /// The stream has ended.

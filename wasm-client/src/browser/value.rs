@@ -65,9 +65,6 @@ impl Json {
 }
 
 impl Value for Json {
-    // JavaScript is given the frame itself; to read it here as well is 2 KiB more of a page's download.
-    const READS_TOTALS: bool = cfg!(not(feature = "bus"));
-
     fn member(&self, name: &str) -> Option<Self> {
         if !self.0.is_object() {
             return None;

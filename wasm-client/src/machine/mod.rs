@@ -106,6 +106,9 @@ impl Machine {
 
     /// Begins to connect.
     pub fn connect(&mut self, now: u64) {
+        if self.options.client.is_empty() {
+            self.options.client = self.event_id(now);
+        }
         if self.connection.is_idle() {
             self.connection.start(context!(self, now));
         }
@@ -195,7 +198,7 @@ impl Machine {
     /// What arrived was no frame.
     pub fn bad_frame(&mut self, now: u64, bad: &BadFrame) {
         if self.connection.has_socket() {
-            self.connection.drop_socket(context!(self, now), bad.to_string());
+            self.connection.drop_socket(context!(self, now), bad.message());
         }
         self.go_on(now);
     }

@@ -323,7 +323,7 @@ impl Subscription {
         self.stage = Stage::Asked { id, resumed: matches!(from, From::Cursor(_)) };
         cx.send(&ClientFrame::Subscribe(Subscribe {
             id,
-            topic: self.topic.to_string(),
+            topic: (*self.topic).to_owned(),
             types: self.types.clone(),
             keys: self.keys.clone(),
             consumer: self.consumer.clone(),

@@ -13,7 +13,7 @@ use super::filter::covers;
 /// How the machine behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Names this client; a newer session with the same name and subject replaces the older.
+    /// Names this client; a newer session with the same name and subject replaces the older. Random when empty.
     pub client: String,
     /// Whether asking for a token again can give another one. A fixed token that expired is the end.
     pub renewable: bool,

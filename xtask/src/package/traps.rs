@@ -1,0 +1,109 @@
+//! Makes the panics of a browser's module bare traps.
+//!
+//! A panic ends the module either way, and no page ever sees its words; but the code that puts them together, and at
+//! every place the arguments for it, would be a tenth of what pages download.
+
+use std::collections::HashSet;
+
+use walrus::ir::{Instr, InstrSeqId, Unreachable};
+use walrus::{FunctionId, FunctionKind, ImportKind, LocalFunction, Module};
+
+/// The standard library's own ends of a panic, as their names contain them.
+const PANICS: &[&str] =
+    &["panicking::panic_fmt", "panicking::panic_nounwind", "rust_begin_unwind", "handle_alloc_error"];
+
+/// What throws an error of wasm-bindgen's instead.
+const THROW: &str = "__wbindgen_throw";
+
+/// Makes each function that can but panic a trap, and each call of one too. Functions are known by the name section.
+pub(super) fn bare(module: &mut Module) {
+    let panics = panics(module);
+    for id in module.funcs.iter_local().map(|(id, _)| id).collect::<Vec<_>>() {
+        let FunctionKind::Local(function) = &mut module.funcs.get_mut(id).kind else { continue };
+        let entry = function.entry_block();
+        if panics.contains(&id) {
+            trap(function, entry, 0);
+        } else {
+            cut_calls(function, &panics);
+        }
+    }
+    walrus::passes::gc::run(module);
+}
+
+fn panics(module: &Module) -> HashSet<FunctionId> {
+    let named = |name: &str| PANICS.iter().any(|panic| name.contains(panic));
+    let functions = module.funcs.iter().filter(|function| function.name.as_deref().is_some_and(named));
+    let mut panics: HashSet<_> = functions.map(walrus::Function::id).collect();
+    panics.extend(module.imports.iter().filter_map(|import| match import.kind {
+        ImportKind::Function(id) if import.name.contains(THROW) => Some(id),
+        _ => None,
+    }));
+    // Who does nothing but call those, whatever it prepares before, panics as well.
+    loop {
+        let more: Vec<_> = module
+            .funcs
+            .iter_local()
+            .filter(|(id, function)| !panics.contains(id) && only_panics(function, &panics))
+            .map(|(id, _)| id)
+            .collect();
+        if more.is_empty() {
+            return panics;
+        }
+        panics.extend(more);
+    }
+}
+
+/// Whether every way through the function ends in a panic, as far as that is seen without following branches.
+fn only_panics(function: &LocalFunction, panics: &HashSet<FunctionId>) -> bool {
+    let end = function.block(function.entry_block()).instrs.iter().find(|(instruction, _)| {
+        let branches = matches!(
+            instruction,
+            Instr::Return(_)
+                | Instr::Block(_)
+                | Instr::Loop(_)
+                | Instr::IfElse(_)
+                | Instr::Br(_)
+                | Instr::BrIf(_)
+                | Instr::BrTable(_)
+        );
+        branches || is_end(instruction, panics)
+    });
+    end.is_some_and(|(instruction, _)| is_end(instruction, panics))
+}
+
+fn is_end(instruction: &Instr, panics: &HashSet<FunctionId>) -> bool {
+    match instruction {
+        Instr::Unreachable(_) => true,
+        Instr::Call(call) => panics.contains(&call.func),
+        _ => false,
+    }
+}
+
+fn cut_calls(function: &mut LocalFunction, panics: &HashSet<FunctionId>) {
+    let mut blocks = vec![function.entry_block()];
+    while let Some(block) = blocks.pop() {
+        let instructions = &function.block(block).instrs;
+        if let Some(at) = instructions.iter().position(|(instruction, _)| is_end(instruction, panics)) {
+            // What only puts a value on the stack right before is an argument of the call.
+            let argument = |instruction: &Instr| matches!(instruction, Instr::Const(_) | Instr::LocalGet(_));
+            let arguments =
+                instructions[..at].iter().rev().take_while(|(instruction, _)| argument(instruction)).count();
+            trap(function, block, at - arguments);
+        }
+        for (instruction, _) in &function.block(block).instrs {
+            match instruction {
+                Instr::Block(inner) => blocks.push(inner.seq),
+                Instr::Loop(inner) => blocks.push(inner.seq),
+                Instr::IfElse(inner) => blocks.extend([inner.consequent, inner.alternative]),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Ends a block with a trap at `from`.
+fn trap(function: &mut LocalFunction, block: InstrSeqId, from: usize) {
+    let instructions = &mut function.block_mut(block).instrs;
+    instructions.truncate(from);
+    instructions.push((Instr::Unreachable(Unreachable {}), walrus::ir::InstrLocId::default()));
+}
