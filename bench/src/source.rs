@@ -32,9 +32,11 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut source = Source::new(&options.bootstrap, &options.topic)?;
     let mut pace = Pace::new(options.rate);
-    while (pace.sent() as f64) < options.rate * options.seconds {
+    let events = (options.rate * options.seconds) as u64;
+    while pace.sent() < events {
         std::thread::sleep(pace.wait());
-        while pace.take() {
+        // At a pace that can not be kept, each next one is always due.
+        while pace.sent() < events && pace.take() {
             source.send(pace.sent() as usize % options.tenants, 0)?;
         }
     }

@@ -26,15 +26,21 @@ pub(crate) fn bridge() -> anyhow::Result<PathBuf> {
 /// Builds the assets that are not as new as their sources.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
     let root = std::env::current_dir()?;
-    let assets = root.join(ASSETS);
-    fresh("client", CLIENT, |out| package::files(&root, out))?;
+    client()?;
     fresh("dashboard", &[CLIENT, &["dashboard"]].concat(), |out| {
         package::wasm(&root, "tidegate-dashboard", &[], out)?;
         copy(Path::new("dashboard/static"), out)
     })?;
     fresh("demo", &["examples/demo"], |out| copy(Path::new("examples/demo"), out))?;
     fresh("plain-page", &["examples/plain-page"], |out| copy(Path::new("examples/plain-page"), out))?;
-    Ok(assets)
+    Ok(root.join(ASSETS))
+}
+
+/// The client alone, as new as its sources.
+pub(crate) fn client() -> anyhow::Result<PathBuf> {
+    let root = std::env::current_dir()?;
+    fresh("client", CLIENT, |out| package::files(&root, out))?;
+    Ok(root.join(ASSETS).join("client"))
 }
 
 /// The npm package as it is published, made anew only when something it is made of changed.

@@ -250,18 +250,20 @@ export class Bus extends EventTarget {
   /** Dispatches a batch whole. Answers nothing when all was consumed, else `[ordinal, outcome, reason, …]`. */
   #batch(topic, session, view, seq, entries) {
     const shared = this.#topics.get(topic);
+    const source = { bus: this, topic };
     let exceptions;
     for (let ordinal = 0; ordinal < entries.length; ordinal++) {
-      const { key, event: envelope } = entries[ordinal];
-      const type = envelope?.type;
+      const entry = entries[ordinal];
+      const route = shared && this.#route(shared, entry.event?.type);
       let outcome = UNHANDLED;
-      // What has no dot belongs to the bus itself and never comes from the wire.
-      if (shared && typeof type === "string" && hasDot(type)) {
-        const targets = this.#targets(shared, type, envelope.id);
-        if (!targets) continue;
-        if (this.#heard.has(type) || targets.some((target) => target !== this)) {
-          const event = new TidegateEvent(type, envelope, topic, key, this);
-          outcome = dispatch(event, this, targets);
+      if (route) {
+        const { type, targets, own } = route;
+        // Ids are only looked for where it makes a difference.
+        const wanted = own !== targets && this.#published.has(entry.event.id) ? own : targets;
+        if (!wanted) continue;
+        if (this.#heard.has(type) || wanted.some((target) => target !== this)) {
+          const event = new TidegateEvent(type, entry, source);
+          outcome = dispatch(event, this, wanted);
           if (outcome === CONSUMED) continue;
           if (outcome === PENDING) {
             whenSettled(event, (failure) => this.#link.settled(session, view, seq, ordinal, failure));
@@ -274,17 +276,22 @@ export class Bus extends EventTarget {
     return exceptions;
   }
 
-  /** Where an event goes; `undefined` where it is this client's own and nobody wants its echo. */
-  #targets({ shares, routes }, type, id) {
-    const own = this.#published.has(id);
-    let targets = own ? undefined : routes.get(type);
-    if (!targets) {
-      const wanted = [...shares].filter(({ types, echo }) => takes(types, type) && (echo || !own));
-      if (own && !wanted.length && shares.size) return undefined;
-      targets = [...new Set(wanted.map(({ target }) => target))];
-      if (!own) routes.set(type, targets);
+  /**
+   * Where events of a type go, and where those that this client published (`own`): nothing where nobody wants their
+   * echo. What has no dot goes nowhere: it belongs to the bus itself and never comes from the wire.
+   */
+  #route({ shares, routes }, type) {
+    let route = routes.get(type);
+    if (!route && typeof type === "string" && hasDot(type)) {
+      const wanted = [...shares].filter(({ types }) => takes(types, type));
+      const echoed = wanted.filter(({ echo }) => echo);
+      const targets = targetsOf(wanted);
+      const all = echoed.length === wanted.length ? targets : targetsOf(echoed);
+      const own = echoed.length || !shares.size ? all : undefined;
+      // The one text for all events of the type: the browser need not look it up each time.
+      routes.set(type, (route = { type, targets, own }));
     }
-    return targets;
+    return route;
   }
 
   #wrapper(type, listener) {
@@ -303,6 +310,11 @@ export class Bus extends EventTarget {
 /** Whether a list of types and of their beginnings (`order.*`), where an empty one means all, takes a type. */
 function takes(types, type) {
   return !types.length || types.some((one) => one === type || (one.endsWith(".*") && type.startsWith(one.slice(0, -1))));
+}
+
+/** Each target of some shares, once. */
+function targetsOf(shares) {
+  return [...new Set(shares.map(({ target }) => target))];
 }
 
 function hasDot(type) {

@@ -17,38 +17,36 @@ let outcomeOf;
 let whenSettled;
 let isFrom;
 
-/** An event from the log: `detail` is the envelope's `data`. */
+/** An event from the log: `detail` is the envelope's `data`. Few fields: as many are made as there are events. */
 export class TidegateEvent extends Event {
   static name = "TidegateEvent";
-  #envelope;
-  #topic;
-  #key;
-  #bus;
-  #pending = 0;
-  #settle;
+  /** `{ key, event }`, as it came. */
+  #entry;
+  /** `{ bus, topic }`, the same for all events of a batch. */
+  #source;
+  /** `{ pending, settle }`, once there is something to wait for. */
+  #waits;
 
-  constructor(type, envelope, topic, key, bus) {
+  constructor(type, entry, source) {
     super(type);
-    this.#bus = bus;
-    this.#envelope = envelope;
-    this.#topic = topic;
-    this.#key = key;
+    this.#entry = entry;
+    this.#source = source;
   }
 
   get detail() {
-    return this.#envelope.data;
+    return this.#entry.event.data;
   }
 
   get envelope() {
-    return this.#envelope;
+    return this.#entry.event;
   }
 
   get topic() {
-    return this.#topic;
+    return this.#source.topic;
   }
 
   get key() {
-    return this.#key;
+    return this.#entry.key;
   }
 
   get attempt() {
@@ -56,15 +54,16 @@ export class TidegateEvent extends Event {
   }
 
   waitUntil(promise) {
-    if (this !== current && !this.#pending) {
+    if (this !== current && !this.#waits?.pending) {
       throw new DOMException("waitUntil: the event is already settled", "InvalidStateError");
     }
-    this.#pending++;
+    const waits = (this.#waits ??= { pending: 0 });
+    waits.pending++;
     Promise.resolve(promise).then(
-      () => --this.#pending || this.#settle?.(),
+      () => --waits.pending || waits.settle?.(),
       (reason) => {
-        this.#pending--;
-        this.#settle?.(describe(reason));
+        waits.pending--;
+        waits.settle?.(describe(reason));
       },
     );
   }
@@ -74,9 +73,9 @@ export class TidegateEvent extends Event {
   }
 
   static {
-    outcomeOf = (event) => (failed ? THREW : event.#pending ? PENDING : handled ? CONSUMED : UNHANDLED);
-    whenSettled = (event, settle) => (event.#settle = settle);
-    isFrom = (event, bus) => #bus in event && event.#bus === bus;
+    outcomeOf = (event) => (failed ? THREW : event.#waits?.pending ? PENDING : handled ? CONSUMED : UNHANDLED);
+    whenSettled = (event, settle) => (event.#waits.settle = settle);
+    isFrom = (event, bus) => #source in event && event.#source.bus === bus;
   }
 }
 

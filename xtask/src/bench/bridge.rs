@@ -55,6 +55,8 @@ impl Server {
         let program = "target/release/tidegate";
         let mut command = if setup.shards > 1 { on_all_cores(program) } else { on_server_core(program) };
         command.args(["serve", "--config"]).arg(&config);
+        let assets = directory.join("assets");
+        command.args(assets.is_dir().then(|| format!("--assets={}", assets.display())));
         command.stdout(Stdio::null()).stderr(File::create(&log)?);
         let file = |name: &str| directory.join(name).display().to_string();
         let mut entry = match setup.tokens {

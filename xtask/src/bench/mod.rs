@@ -3,6 +3,7 @@
 
 mod backlog;
 mod bridge;
+mod browser;
 #[allow(dead_code, reason = "the tests stop, freeze and restart their broker; here it only runs")]
 #[path = "../../../tests/src/kafka.rs"]
 pub(crate) mod kafka;

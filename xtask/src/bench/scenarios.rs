@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::backlog;
 use super::bridge::{self, PLAIN, Server, Setup, Tokens};
+use super::browser;
 use super::kafka::Kafka;
 use super::paced;
 use super::summary::Summary;
@@ -95,6 +96,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "subscribed sessions with nothing to do",
         tools: &[Tool::Compiler, Tool::Kafka],
         run: idle,
+    },
+    Scenario {
+        name: "browser",
+        about: "a backlog for one tab of Chromium, and what a page does with the same events by itself",
+        tools: &[Tool::Compiler, Tool::Wasm, Tool::Kafka, Tool::Node, Tool::Chromium],
+        run: browser::browser,
     },
     Scenario {
         name: "client_size",
