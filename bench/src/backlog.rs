@@ -16,6 +16,9 @@ use crate::source::Source;
 /// How long nothing may come before all that was sent counts as lost.
 const QUIET: Duration = Duration::from_secs(10);
 
+/// How long events of a backlog may wait for others on their way onto the log.
+const LINGER: Duration = Duration::from_millis(20);
+
 /// How long the server may rest between two bursts.
 const REST: Duration = Duration::from_millis(200);
 
@@ -35,6 +38,9 @@ pub(crate) struct Options {
     /// Roles; the sessions have them in turn.
     #[arg(long, value_delimiter = ',', default_value = "clerk")]
     roles: Vec<String>,
+    /// Sessions of other tenants, which get none of the events.
+    #[arg(long, default_value_t = 0)]
+    others: usize,
     /// Sessions that each event is for. All of its tenant, unless the roles have rules.
     #[arg(long)]
     readers: Option<usize>,
@@ -61,9 +67,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let &Options { ref server, ref bootstrap, sessions, tenants, ref roles, events, bursts, .. } = options;
     ensure!(sessions % tenants == 0 && events % sessions == 0, "sessions must divide by tenants, events by sessions");
     let who = |subject: usize| Who { tenant: subject % tenants, subject, role: &roles[subject % roles.len()] };
-    let connections = (0..sessions).map(|subject| server.open(who(subject))).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut connections = (0..sessions).map(|subject| server.open(who(subject))).collect::<anyhow::Result<Vec<_>>>()?;
+    for subject in sessions..sessions + options.others {
+        connections.push(server.open(Who { tenant: subject, subject, role: &roles[0] })?);
+    }
     let mut load = Load::new(connections)?;
-    let mut source = Source::new(bootstrap, &server.topic)?;
+    let mut source = Source::new(bootstrap, &server.topics, LINGER)?;
     let readers = options.readers.unwrap_or(sessions / tenants);
     let mut spent = Spent::default();
     for burst in 0..=bursts {
@@ -73,20 +82,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         load.run_for(REST)?;
         server.freeze(true)?;
         for event in 0..events {
-            source.send(event % tenants, event % sessions)?;
+            source.send(event, event % tenants, event % sessions)?;
         }
         source.finish()?;
         let (before, frames) = (load.received.entries, load.received.frames);
-        let (server_us, own_us, began) =
-            (process::cpu_us(server.pid)?, process::cpu_us(std::process::id())?, Instant::now());
+        let (server_us, own_us, began) = (process::cpu_us(server.pid)?, process::own_cpu_us()?, Instant::now());
         server.freeze(false)?;
         let last = load.receive(before + (events * readers) as u64, QUIET)?;
         spent.time += last.duration_since(began);
+        spent.own_us += process::own_cpu_us()? - own_us;
         // What was received is also to be reported, and the reports are to be read.
         load.report_all()?;
         load.run_for(REST)?;
         spent.server_us += process::cpu_us(server.pid)? - server_us;
-        spent.own_us += process::cpu_us(std::process::id())? - own_us;
         spent.entries += load.received.entries - before;
         spent.frames += load.received.frames - frames;
     }
@@ -95,6 +103,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         "cpu_us_per_delivery": spent.server_us as f64 / spent.entries as f64,
         "cpu_us_per_event": spent.server_us as f64 / count,
         "entries_per_frame": spent.entries as f64 / spent.frames as f64,
+        "deliveries_per_cpu_s": spent.entries as f64 * 1e6 / spent.server_us as f64,
         "deliveries_per_s": spent.entries as f64 / spent.time.as_secs_f64(),
         "events_per_s": count / spent.time.as_secs_f64(),
         "cpu_s": spent.server_us as f64 / 1e6,

@@ -62,6 +62,13 @@ impl Connection {
         Ok(Self::over(Wire::connect(address, None)?, Kind::Bare, Vec::new()))
     }
 
+    /// A WebSocket that gets an event in each frame, unasked.
+    pub(crate) fn upgraded(address: SocketAddr) -> anyhow::Result<Self> {
+        let mut wire = Wire::connect(address, None)?;
+        let rest = upgraded(&mut wire, address, "/", "")?;
+        Ok(Self::over(wire, Kind::Bare, rest))
+    }
+
     /// A subscription to a subject of NATS.
     pub(crate) fn nats(address: SocketAddr, subject: &str) -> anyhow::Result<Self> {
         let mut wire = Wire::connect(address, None)?;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// What stands before the time of sending, once in each event.
 pub(crate) const SENT: &[u8] = b"\"sent\":";
 
@@ -26,9 +28,15 @@ pub(crate) fn user(number: usize) -> String {
     format!("user-{number}")
 }
 
-/// Nanoseconds since the epoch, on the machine's one clock.
+/// Nanoseconds on the machine's monotonic clock, which all its processes share and nobody sets.
 pub(crate) fn now_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn epoch_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Makes events, one after the other.
@@ -39,7 +47,7 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new() -> Self {
-        Self { number: 0, random: now_ns() | 1 }
+        Self { number: 0, random: epoch_ms() << 20 | 1 }
     }
 
     /// The next event's key and envelope, sent now: of this tenant, about this user.
@@ -48,8 +56,9 @@ impl Events {
         let at = now_ns();
         let order = 1000 + self.draw() % 9000;
         let event_type = TYPES[(self.draw() % 8) as usize];
-        let id = self.uuid(at / 1_000_000);
-        let (seconds, millis) = (at / 1_000_000_000 % 60, at / 1_000_000 % 1000);
+        let ms = epoch_ms();
+        let id = self.uuid(ms);
+        let (seconds, millis) = (ms / 1000 % 60, ms % 1000);
         // The day does not matter, the length does.
         let time = format!("2026-11-21T12:00:{seconds:02}.{millis:03}Z");
         let envelope = format!(

@@ -46,16 +46,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         connections.push(connection);
     }
     let mut load = Load::new(connections)?;
-    let mut events = Events::new();
+    let (mut events, topic) = (Events::new(), server.topics.of(0));
     let (mut calm, mut first) = (Pace::new(rate * (tenants - 1) as f64), Pace::new(rate * storm));
     let mut turn = |load: &mut Load, until: Instant| -> anyhow::Result<()> {
         while first.take() {
-            load.publish(first.sent() as usize % sessions, &server.topic, &mut events)?;
+            load.publish(first.sent() as usize % sessions, &topic, &mut events)?;
         }
         while calm.take() {
             // Tenants in turn, and the sessions of each in turn.
             let (turn, tenant) = (calm.sent() as usize / (tenants - 1), 1 + calm.sent() as usize % (tenants - 1));
-            load.publish(tenant * sessions + turn % sessions, &server.topic, &mut events)?;
+            load.publish(tenant * sessions + turn % sessions, &topic, &mut events)?;
         }
         load.turn(until.saturating_duration_since(Instant::now()).min(calm.wait()).min(first.wait()))
     };
@@ -65,7 +65,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     load.received.measuring = true;
     let (at, entries) = (Instant::now(), load.received.entries);
-    let (server_us, own_us) = (process::cpu_us(server.pid)?, process::cpu_us(std::process::id())?);
+    let (server_us, own_us) = (process::cpu_us(server.pid)?, process::own_cpu_us()?);
     let until = at + Duration::from_secs_f64(window);
     while Instant::now() < until {
         turn(&mut load, until)?;
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let seconds = at.elapsed().as_secs_f64();
     let core = |before: u64, now: u64| (now - before) as f64 / 1e6 / seconds;
     let server_core = core(server_us, process::cpu_us(server.pid)?);
-    let loader_core = core(own_us, process::cpu_us(std::process::id())?);
+    let loader_core = core(own_us, process::own_cpu_us()?);
     let deliveries = load.received.entries - entries;
     load.received.measuring = false;
     load.receive((calm.sent() + first.sent()) * sessions as u64, QUIET)?;

@@ -42,12 +42,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     while began.elapsed() < Duration::from_secs_f64(*settle) {
         load.turn(Duration::from_millis(100))?;
     }
+    let pings = load.received.pings;
     let held = process::resident(server.pid)?.saturating_sub(before);
     let spent = process::cpu_us(server.pid)? - at;
     let measured = json!({
         "bytes_per_connection": held as f64 / *connections as f64,
         "cpu_us_per_connect": opened as f64 / *connections as f64,
         "server_core": spent as f64 / 1e6 / began.elapsed().as_secs_f64(),
+        "cpu_us_per_heartbeat": (pings > 0).then(|| spent as f64 / pings as f64),
     });
     println!("{measured}");
     Ok(())

@@ -8,8 +8,9 @@ mod event;
 mod fair;
 mod idle;
 mod load;
-mod nats;
+mod naive;
 mod paced;
+mod peer;
 mod process;
 mod reader;
 mod report;
@@ -32,10 +33,14 @@ enum Command {
     Fair(fair::Options),
     /// Events at a steady pace, for whoever reads them.
     Produce(source::Options),
+    /// Makes topics.
+    Topics(source::MakeOptions),
     /// librdkafka alone, reading.
     Reader(reader::Options),
-    /// The same through nats-server.
-    Nats(nats::Options),
+    /// The same through a server that reads no log.
+    Peer(peer::Options),
+    /// The naive server.
+    Naive(naive::Options),
     /// Everybody comes back at once.
     Storm(storm::Options),
     /// Makes a key pair for tokens, and a certificate.
@@ -54,8 +59,10 @@ fn main() -> anyhow::Result<()> {
         Command::Backlog(options) => backlog::run(&options),
         Command::Fair(options) => fair::run(&options),
         Command::Produce(options) => source::run(&options),
+        Command::Topics(options) => source::make(&options),
         Command::Reader(options) => reader::run(&options),
-        Command::Nats(options) => nats::run(&options),
+        Command::Peer(options) => peer::run(&options),
+        Command::Naive(options) => naive::run(&options),
         Command::Storm(options) => storm::run(&options),
         Command::Keys(options) => storm::keys(&options),
         Command::Ready(options) => server::await_ready(&options),

@@ -1,5 +1,6 @@
 //! Events at a steady pace to many sessions that all want them.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -9,6 +10,7 @@ use serde_json::json;
 use crate::connection::{Connection, Received};
 use crate::event::Pace;
 use crate::load::Load;
+use crate::peer::{self, Peer, Publisher};
 use crate::process;
 use crate::server::{Server, Who};
 use crate::source::Source;
@@ -35,9 +37,52 @@ pub(crate) struct Options {
     /// Seconds of the measurement.
     #[arg(long, default_value_t = 6.0)]
     window: f64,
-    /// Kafka, for a bridge that reads from it; left out: the bare loop, which makes its own events.
+    /// Kafka, for a bridge that reads from it.
     #[arg(long)]
     bootstrap: Option<String>,
+    /// Instead, where a server that reads no log takes publishers. Without either it is the bare loop, which makes
+    /// its own events.
+    #[arg(long, requires = "kind", conflicts_with = "bootstrap")]
+    publish: Option<SocketAddr>,
+    /// Which server that is.
+    #[arg(long)]
+    kind: Option<peer::Kind>,
+}
+
+impl Options {
+    fn peer(&self) -> Option<Peer> {
+        let &Self { server: Server { address, pid, .. }, publish, kind, .. } = self;
+        Some(Peer { kind: kind?, address, publish: publish?, pid })
+    }
+}
+
+/// Where the events come from.
+enum Origin {
+    Log(Source),
+    Publisher(Publisher),
+    /// The server makes them itself.
+    Server,
+}
+
+impl Origin {
+    fn of(options: &Options) -> anyhow::Result<Self> {
+        Ok(match (&options.bootstrap, options.peer()) {
+            (Some(kafka), _) => Self::Log(Source::new(kafka, &options.server.topics, Duration::ZERO)?),
+            (None, Some(peer)) => Self::Publisher(peer.publisher()?),
+            (None, None) => Self::Server,
+        })
+    }
+
+    fn send(&mut self, number: usize, tenant: usize) -> anyhow::Result<()> {
+        match self {
+            Self::Log(source) => source.send(number, tenant, 0),
+            Self::Publisher(publisher) => {
+                publisher.make(tenant, 0)?;
+                publisher.send().map(drop)
+            }
+            Self::Server => Ok(()),
+        }
+    }
 }
 
 /// Where the readings of a window began or ended.
@@ -58,7 +103,7 @@ impl Mark {
             frames: received.frames,
             pings: received.pings,
             server_us: process::cpu_us(server)?,
-            own_us: process::cpu_us(std::process::id())?,
+            own_us: process::own_cpu_us()?,
         })
     }
 }
@@ -67,24 +112,27 @@ impl Mark {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let server = &options.server;
     let tenants = options.tenants;
-    let open = |subject| match options.bootstrap {
-        Some(_) => server.open(Who { tenant: subject % tenants, subject, role: "clerk" }),
-        None => Connection::bare(server.address),
+    let open = |subject| match (&options.bootstrap, options.peer()) {
+        (Some(_), _) => server.open(Who { tenant: subject % tenants, subject, role: "clerk" }),
+        (None, Some(peer)) => peer.open(subject % tenants),
+        (None, None) => Connection::bare(server.address),
     };
     let connections = (0..options.sessions).map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let mut load = Load::new(connections)?;
-    let mut source = options.bootstrap.as_ref().map(|kafka| Source::new(kafka, &server.topic)).transpose()?;
+    let mut origin = Origin::of(options)?;
     let (warm, window) = (Duration::from_secs_f64(options.warm), Duration::from_secs_f64(options.window));
     let began = Instant::now();
     let mut pace = Pace::new(options.rate);
     let mut turn = |load: &mut Load, until: Instant| -> anyhow::Result<()> {
-        while let Some(source) = &mut source
-            && pace.take()
-        {
-            source.send(pace.sent() as usize % tenants, 0)?;
-        }
         let left = until.saturating_duration_since(Instant::now());
-        load.turn(if source.is_some() { left.min(pace.wait()) } else { left })
+        if matches!(origin, Origin::Server) {
+            return load.turn(left);
+        }
+        while pace.take() {
+            let number = pace.sent() as usize;
+            origin.send(number, number % tenants)?;
+        }
+        load.turn(left.min(pace.wait()))
     };
     while Instant::now() < began + warm {
         turn(&mut load, began + warm)?;
@@ -97,8 +145,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let last = Mark::now(server.pid, &load.received)?;
     load.received.measuring = false;
 
-    if let Some(source) = &source {
+    if let Origin::Log(source) = &origin {
         source.finish()?;
+    }
+    if !matches!(origin, Origin::Server) {
         let sent = pace.sent() * (options.sessions / tenants) as u64;
         load.receive(sent, QUIET)?;
     }
@@ -117,6 +167,7 @@ fn print(first: &Mark, last: &Mark, received: &Received) -> anyhow::Result<()> {
         "p99_ms": ms(0.99),
         "entries_per_frame": entries as f64 / frames as f64,
         "deliveries_per_s": entries as f64 / seconds,
+        "cpu_s": (last.server_us - first.server_us) as f64 / 1e6,
         "pings_per_s": (last.pings - first.pings) as f64 / seconds,
         "server_core": (last.server_us - first.server_us) as f64 / 1e6 / seconds,
         "loader_core": (last.own_us - first.own_us) as f64 / 1e6 / seconds,

@@ -17,11 +17,16 @@ pub(crate) fn cpu_us(pid: u32) -> anyhow::Result<u64> {
     Ok(total / 1000)
 }
 
-/// Memory of a process that nobody else has, in bytes: what it read of files is the kernel's to drop.
+/// CPU of this process so far, in µs.
+pub(crate) fn own_cpu_us() -> anyhow::Result<u64> {
+    cpu_us(std::process::id())
+}
+
+/// Memory of a process, in bytes.
 pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon")?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().context("RssAnon is no number")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse().context("VmRSS is no number")?;
     Ok(kib * 1024)
 }
 

@@ -31,9 +31,8 @@ pub(crate) struct Server {
     /// Speak TLS, and trust what this certificate (PEM) has signed.
     #[arg(long = "ca", value_name = "FILE", value_parser = Trust::read)]
     pub(crate) trust: Option<Trust>,
-    /// The topic of the events, by both its names.
-    #[arg(long, default_value = "orders")]
-    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) topics: Topics,
 }
 
 #[derive(Args)]
@@ -59,6 +58,29 @@ pub(crate) fn await_ready(options: &ReadyOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where the events are.
+#[derive(Args, Clone)]
+pub(crate) struct Topics {
+    /// Their topic, by both its names; of many topics, the beginning of their names.
+    #[arg(long, default_value = "orders")]
+    topic: String,
+    /// How many topics: sessions and events have them in turn.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) topics: usize,
+}
+
+impl Topics {
+    /// The topic of the session or event of this number.
+    pub(crate) fn of(&self, number: usize) -> String {
+        if self.topics == 1 { self.topic.clone() } else { format!("{}-{}", self.topic, number % self.topics) }
+    }
+
+    /// Each of them once.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        (0..self.topics).map(|number| self.of(number))
+    }
+}
+
 /// Whose a session is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Who<'a> {
@@ -73,7 +95,13 @@ pub(crate) struct Who<'a> {
 impl Server {
     /// Opens a session and subscribes.
     pub(crate) fn open(&self, who: Who<'_>) -> anyhow::Result<Connection> {
-        Connection::open(self.address, self.trust.as_ref(), &self.token(who)?, who.subject, &self.topic)
+        Connection::open(
+            self.address,
+            self.trust.as_ref(),
+            &self.token(who)?,
+            who.subject,
+            &self.topics.of(who.subject),
+        )
     }
 
     /// Signs a token.
@@ -82,7 +110,7 @@ impl Server {
             tenant: event::tenant(who.tenant),
             subject: event::user(who.subject),
             roles: vec![who.role.to_owned()],
-            issued_at: (event::now_ns() / 1_000_000).cast_signed(),
+            issued_at: event::epoch_ms().cast_signed(),
             lifetime_s: 3600,
             issuer: None,
             audience: None,

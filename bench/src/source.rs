@@ -1,22 +1,23 @@
-//! Puts events onto a topic of Kafka, each as soon as it is made.
+//! Puts events onto topics of Kafka.
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use clap::Args;
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;
 
 use crate::event::{Events, Pace};
+use crate::server::Topics;
 
 #[derive(Args)]
 pub(crate) struct Options {
     /// Kafka.
     #[arg(long)]
     bootstrap: String,
-    /// The topic.
-    #[arg(long, default_value = "orders")]
-    topic: String,
+    #[command(flatten)]
+    topics: Topics,
     /// Tenants: the events are theirs in turn.
     #[arg(long, default_value_t = 1)]
     tenants: usize,
@@ -28,40 +29,68 @@ pub(crate) struct Options {
     seconds: f64,
 }
 
+#[derive(Args)]
+pub(crate) struct MakeOptions {
+    /// Kafka.
+    #[arg(long)]
+    bootstrap: String,
+    #[command(flatten)]
+    topics: Topics,
+    /// Partitions of each.
+    #[arg(long, default_value_t = 1)]
+    partitions: i32,
+}
+
+/// Makes the topics.
+pub(crate) fn make(options: &MakeOptions) -> anyhow::Result<()> {
+    let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", &options.bootstrap).create()?;
+    let names: Vec<String> = options.topics.names().collect();
+    let topics: Vec<_> =
+        names.iter().map(|name| NewTopic::new(name, options.partitions, TopicReplication::Fixed(1))).collect();
+    let within = AdminOptions::new().operation_timeout(Some(Duration::from_mins(1)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for made in runtime.block_on(admin.create_topics(&topics, &within))? {
+        made.map_err(|(topic, error)| anyhow!("the topic {topic} could not be made: {error}"))?;
+    }
+    Ok(())
+}
+
 /// Produces at a steady pace, for whoever reads.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut source = Source::new(&options.bootstrap, &options.topic)?;
+    let mut source = Source::new(&options.bootstrap, &options.topics, Duration::ZERO)?;
     let mut pace = Pace::new(options.rate);
     let events = (options.rate * options.seconds) as u64;
     while pace.sent() < events {
         std::thread::sleep(pace.wait());
         // At a pace that can not be kept, each next one is always due.
         while pace.sent() < events && pace.take() {
-            source.send(pace.sent() as usize % options.tenants, 0)?;
+            let number = pace.sent() as usize;
+            source.send(number, number % options.tenants, 0)?;
         }
     }
     source.finish()
 }
 
-/// A producer of one topic.
+/// A producer of these topics.
 pub(crate) struct Source {
     producer: BaseProducer,
-    topic: String,
+    topics: Vec<String>,
     events: Events,
 }
 
 impl Source {
-    pub(crate) fn new(bootstrap: &str, topic: &str) -> anyhow::Result<Self> {
+    /// An event leaves after it has lingered: at once, where latency counts.
+    pub(crate) fn new(bootstrap: &str, topics: &Topics, linger: Duration) -> anyhow::Result<Self> {
         let mut config = ClientConfig::new();
-        // Latency first: an event leaves when it is made.
-        config.set("bootstrap.servers", bootstrap).set("linger.ms", "0").set("acks", "1");
-        Ok(Self { producer: config.create()?, topic: topic.to_owned(), events: Events::new() })
+        config.set("bootstrap.servers", bootstrap).set("acks", "1");
+        config.set("linger.ms", linger.as_millis().to_string());
+        Ok(Self { producer: config.create()?, topics: topics.names().collect(), events: Events::new() })
     }
 
-    /// Sends one event of this tenant about this user.
-    pub(crate) fn send(&mut self, tenant: usize, user: usize) -> anyhow::Result<()> {
+    /// Sends the event of this number, of this tenant about this user.
+    pub(crate) fn send(&mut self, number: usize, tenant: usize, user: usize) -> anyhow::Result<()> {
         let (key, envelope) = self.events.next(tenant, user);
-        let mut record = BaseRecord::to(&self.topic).key(&key).payload(&envelope);
+        let mut record = BaseRecord::to(&self.topics[number % self.topics.len()]).key(&key).payload(&envelope);
         while let Err((error, refused)) = self.producer.send(record) {
             // A backlog is made faster than it leaves: then it waits.
             ensure!(error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull), "{error}");

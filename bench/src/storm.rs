@@ -56,7 +56,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let remembered = |trust: &Trust| if resume { trust.returning() } else { trust.clone() };
     let trusts: Vec<Option<Trust>> = (0..sessions).map(|_| server.trust.as_ref().map(remembered)).collect();
     let open = |subject: usize| {
-        Connection::open(server.address, trusts[subject].as_ref(), &tokens[subject], subject, &server.topic)
+        Connection::open(
+            server.address,
+            trusts[subject].as_ref(),
+            &tokens[subject],
+            subject,
+            &server.topics.of(subject),
+        )
     };
     if resume {
         drop((0..sessions).map(open).collect::<anyhow::Result<Vec<_>>>()?);

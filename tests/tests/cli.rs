@@ -9,6 +9,7 @@ use tidegate_client::native::Subscribe;
 use tidegate_gate::{Algorithm, Signer};
 use tidegate_tests::account::Account;
 use tidegate_tests::bridge::{connect, get};
+use tidegate_tests::embedded::Embedded;
 use tidegate_tests::process::{Process, tidegate};
 use tidegate_tests::stage::Stage;
 use tidegate_tests::{next, notice, until};
@@ -35,7 +36,7 @@ fn path(path: &Path) -> &str {
 fn version_and_help() {
     assert_eq!(success(&mut tidegate(&["--version"])), format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
     let help = success(&mut tidegate(&["--help"]));
-    for command in ["serve", "dev", "check", "token", "topics", "publish", "tail", "revoke"] {
+    for command in ["serve", "dev", "check", "token", "topics", "publish", "tail", "bench", "revoke"] {
         assert!(help.contains(command), "{help}");
         assert!(success(&mut tidegate(&[command, "--help"])).contains("Usage:"));
     }
@@ -253,4 +254,51 @@ async fn a_bridge_starts_before_kafka_does_and_gets_ready() {
     let mut subscription = client.subscribe(Subscribe::to("orders").from(from)).await.unwrap();
     assert_eq!(next(&mut subscription).await.n(), 2);
     Account::of(&bridge).await.at_rest(|totals| totals.of("acme", "orders").consumed == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bench_measures_what_many_sessions_get_of_a_running_bridge() {
+    const EVENT: &str = r#"{"type":"order.created","data":{"total":42}}"#;
+    let stage = Embedded::new();
+    let bridge = stage.bridge(&[]);
+    let url = bridge.url();
+    // Each session asks for a token of its own.
+    let file = path(&stage.configuration()).replace("tidegate.toml", "token-");
+    for session in 0..5 {
+        std::fs::write(format!("{file}{session}"), stage.token("acme", &format!("reader-{session}"), "viewer"))
+            .unwrap();
+    }
+    let ask = format!("cat '{file}'$TIDEGATE_BENCH_SESSION");
+    let arguments = ["bench", "orders", "--url", &url, "--sessions", "5", "--seconds", "2", "--json"];
+    let mut command = tidegate(&arguments);
+    command.args(["--token-command", &ask]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut bench = command.spawn().expect("it starts");
+    let backend = connect(bridge.address, &stage.token("acme", "backend", "member")).await;
+    let ended = async || {
+        backend.publish("orders", None, EVENT).await.unwrap();
+        bench.try_wait().expect("it is ours").is_some()
+    };
+    until("it has measured", ended).await;
+    let output = bench.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("5 sessions are open"), "{}", text(&output.stderr));
+    let measured: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&measured["sessions"], &measured["reconnects"], &measured["ended"]), (&5.into(), &0.into(), &0.into()));
+    for measure in ["deliveries_per_s", "bytes_per_s", "entries_per_frame"] {
+        assert!(measured[measure].as_f64().is_some_and(|figure| figure > 0.0), "{measure}: {measured}");
+    }
+    assert!(measured["p99_ms"].as_u64().is_some_and(|ms| ms < 10_000), "the bridge stamps events: {measured}");
+}
+
+#[test]
+fn bench_says_why_a_session_can_not_be_opened() {
+    let stage = Embedded::new();
+    let bridge = stage.bridge(&[]);
+    let refused = run(&mut tidegate(&["bench", "orders", "--url", &bridge.url(), "--token", "nonsense"]));
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("invalid_token"), "{}", text(&refused.stderr));
+    let silent = run(&mut tidegate(&["bench", "orders", "--url", &bridge.url(), "--token-command", "exit 3"]));
+    assert_eq!(silent.status.code(), Some(1));
+    assert!(text(&silent.stderr).contains("--token-command"), "{}", text(&silent.stderr));
+    assert_eq!(run(&mut tidegate(&["bench", "orders"])).status.code(), Some(2), "it needs a token");
 }

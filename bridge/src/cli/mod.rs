@@ -1,5 +1,6 @@
 //! The command line, one file a command.
 
+mod bench;
 mod check;
 mod dev;
 mod explain;
@@ -45,6 +46,8 @@ enum Command {
     Publish(publish::Publish),
     /// Prints a topic's events, through a running bridge.
     Tail(tail::Tail),
+    /// Opens many sessions on a running bridge and measures what they get of a topic.
+    Bench(bench::Bench),
     /// Refuses tokens before they expire and ends their sessions, on all bridges, through one's admin API.
     Revoke(revoke::Revoke),
     /// Lets a running bridge read its configuration again, through its admin API.
@@ -90,6 +93,7 @@ impl Cli {
             Command::Topics(topics) => topics.run(),
             Command::Publish(publish) => runtime()?.block_on(publish.run()),
             Command::Tail(tail) => runtime()?.block_on(tail.run()),
+            Command::Bench(bench) => bench.run(),
             Command::Revoke(revoke) => runtime()?.block_on(revoke.run()),
             Command::Reload(reload) => runtime()?.block_on(reload.run()),
         }

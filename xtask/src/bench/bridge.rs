@@ -7,8 +7,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
+use super::backlog::Backlog;
 use super::kafka::Kafka;
 use super::{LOADER, on_all_cores, on_server_core};
 use crate::process;
@@ -31,10 +32,17 @@ pub(super) struct Setup {
     pub(super) tokens: Tokens,
     pub(super) tls: bool,
     pub(super) shards: usize,
+    /// Whether it may use all cores, one of which is the load's too.
+    pub(super) all_cores: bool,
+    /// Topics `many-0`, `many-1` and so on.
+    pub(super) topics: usize,
+    /// Seconds between two heartbeats of a session.
+    pub(super) heartbeat: u32,
 }
 
 /// As most scenarios have it.
-pub(super) const PLAIN: Setup = Setup { tokens: Tokens::Secret, tls: false, shards: 1 };
+pub(super) const PLAIN: Setup =
+    Setup { tokens: Tokens::Secret, tls: false, shards: 1, all_cores: false, topics: 0, heartbeat: 25 };
 
 /// A server's process, ended when dropped.
 pub(super) struct Server {
@@ -45,15 +53,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The shipped bridge: tokens, grants, ledger, heartbeats, cursors, all as it comes. One with more shards has
-    /// more cores: all of them.
+    /// The shipped bridge: tokens, grants, ledger, heartbeats, cursors, all as it comes.
     pub(super) fn bridge(kafka: &Kafka, directory: &Path, setup: Setup) -> anyhow::Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = directory.join("tidegate.toml");
         fs::write(&config, configuration(address, &kafka.bootstrap(), setup))?;
         let log = directory.join("tidegate.log");
         let program = "target/release/tidegate";
-        let mut command = if setup.shards > 1 { on_all_cores(program) } else { on_server_core(program) };
+        let mut command = if setup.all_cores { on_all_cores(program) } else { on_server_core(program) };
         command.args(["serve", "--config"]).arg(&config);
         let assets = directory.join("assets");
         command.args(assets.is_dir().then(|| format!("--assets={}", assets.display())));
@@ -88,10 +95,12 @@ impl Server {
         Ok(Self { process, address, entry: Vec::new() })
     }
 
-    /// librdkafka alone, reading about so many of the newest events on the core of servers: what it measured.
-    pub(super) fn bare_reader(kafka: &Kafka, events: usize) -> anyhow::Result<serde_json::Value> {
+    /// librdkafka alone, reading the newest events of a backlog on the core of servers: what it measured.
+    pub(super) fn bare_reader(kafka: &Kafka, backlog: &Backlog<'_>) -> anyhow::Result<serde_json::Value> {
+        let (events, topics) = (backlog.events.to_string(), backlog.topics.to_string());
         let mut command = on_server_core(LOADER);
-        command.args(["reader", "--bootstrap", &kafka.bootstrap(), "--events", &events.to_string()]);
+        command.args(["reader", "--bootstrap", &kafka.bootstrap(), "--events", &events]);
+        command.args(["--topic", backlog.topic, "--topics", &topics]);
         let output = command.stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "the bare reader ended with {}", output.status);
         Ok(serde_json::from_slice(&output.stdout)?)
@@ -139,21 +148,25 @@ fn spawn(command: &mut Command) -> anyhow::Result<Child> {
 /// Makes the topics: `orders` for what backends write, `desks` for what pages publish.
 pub(super) fn make_topics(kafka: &Kafka) -> anyhow::Result<()> {
     for topic in ["orders", "desks"] {
-        let mut command = kafka.tool("org.apache.kafka.tools.TopicCommand");
-        command.args(["--bootstrap-server", &kafka.bootstrap(), "--create", "--topic", topic, "--partitions", "4"]);
-        let output = command.output()?;
-        if !output.status.success() {
-            bail!("the topic {topic} could not be made: {}", String::from_utf8_lossy(&output.stderr));
-        }
+        make(kafka, &["--topic", topic, "--partitions", "4"])?;
     }
     Ok(())
+}
+
+/// Makes the topics `many-0`, `many-1` and so on, of one partition each.
+pub(super) fn make_many(kafka: &Kafka, topics: usize) -> anyhow::Result<()> {
+    make(kafka, &["--topic", "many", "--topics", &topics.to_string()])
+}
+
+fn make(kafka: &Kafka, what: &[&str]) -> anyhow::Result<()> {
+    process::run(Command::new(LOADER).args(["topics", "--bootstrap", &kafka.bootstrap()]).args(what))
 }
 
 /// Roles of which each has a condition of its own that holds for every event of the load.
 pub(super) const CONDITIONS: usize = 10;
 
 fn configuration(address: SocketAddr, bootstrap: &str, setup: Setup) -> String {
-    let Setup { shards, .. } = setup;
+    let Setup { shards, heartbeat, .. } = setup;
     let tls = if setup.tls {
         "\n[server.tls]\ncertificate_file = \"certificate.pem\"\nkey_file = \"certificate_key.pem\"\n"
     } else {
@@ -167,6 +180,7 @@ fn configuration(address: SocketAddr, bootstrap: &str, setup: Setup) -> String {
         "[server]
 listen = \"{address}\"
 shards = {shards}
+heartbeat_interval = \"{heartbeat}s\"
 {tls}
 [limits]
 publish_events_per_s = 10000
@@ -202,6 +216,12 @@ topics = [\"orders\"]
 where = \"event.data.user == claims.sub\"
 "
     );
+    for number in 0..setup.topics {
+        let _ = write!(text, "\n[topics.many-{number}]\ntenant.from = \"envelope\"\n");
+    }
+    if setup.topics > 0 {
+        text.push_str("\n[[grants]]\nrole = \"clerk\"\nallow = [\"subscribe\"]\ntopics = [\"many-*\"]\n");
+    }
     for number in 0..CONDITIONS {
         let _ = write!(
             text,

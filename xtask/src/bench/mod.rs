@@ -4,14 +4,16 @@
 mod backlog;
 mod bridge;
 mod browser;
+mod growth;
 #[allow(dead_code, reason = "the tests stop, freeze and restart their broker; here it only runs")]
 #[path = "../../../tests/src/kafka.rs"]
 pub(crate) mod kafka;
 mod machine;
-mod nats;
 mod paced;
+mod peers;
 mod scenarios;
 mod summary;
+mod target;
 
 use std::process::Command;
 use std::time::Instant;

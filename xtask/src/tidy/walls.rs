@@ -33,6 +33,7 @@ const WALLS: &[Wall] = &[
     Wall {
         names: &["tokio_tungstenite", "tungstenite", "hyper", "hyper_util", "hyper_rustls", "http_body_util"],
         only_in: &[
+            "bench/src/naive",
             "bridge/src/transport",
             "bridge/tests/",
             "gate/src/jwks",
