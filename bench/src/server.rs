@@ -72,7 +72,7 @@ pub(crate) struct Topics {
 impl Topics {
     /// The topic of the session or event of this number.
     pub(crate) fn of(&self, number: usize) -> String {
-        if self.topics == 1 { self.topic.clone() } else { format!("{}-{}", self.topic, number % self.topics) }
+        if self.topics == 1 { self.topic.clone() } else { format!("{}.{}", self.topic, number % self.topics) }
     }
 
     /// Each of them once.

@@ -34,7 +34,7 @@ pub(super) struct Setup {
     pub(super) shards: usize,
     /// Whether it may use all cores, one of which is the load's too.
     pub(super) all_cores: bool,
-    /// Topics `many-0`, `many-1` and so on.
+    /// Topics `many.0`, `many.1` and so on.
     pub(super) topics: usize,
     /// Seconds between two heartbeats of a session.
     pub(super) heartbeat: u32,
@@ -153,7 +153,7 @@ pub(super) fn make_topics(kafka: &Kafka) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the topics `many-0`, `many-1` and so on, of one partition each.
+/// Makes the topics `many.0`, `many.1` and so on, of one partition each.
 pub(super) fn make_many(kafka: &Kafka, topics: usize) -> anyhow::Result<()> {
     make(kafka, &["--topic", "many", "--topics", &topics.to_string()])
 }
@@ -217,10 +217,10 @@ where = \"event.data.user == claims.sub\"
 "
     );
     for number in 0..setup.topics {
-        let _ = write!(text, "\n[topics.many-{number}]\ntenant.from = \"envelope\"\n");
+        let _ = write!(text, "\n[topics.\"many.{number}\"]\ntenant.from = \"envelope\"\n");
     }
     if setup.topics > 0 {
-        text.push_str("\n[[grants]]\nrole = \"clerk\"\nallow = [\"subscribe\"]\ntopics = [\"many-*\"]\n");
+        text.push_str("\n[[grants]]\nrole = \"clerk\"\nallow = [\"subscribe\"]\ntopics = [\"many.*\"]\n");
     }
     for number in 0..CONDITIONS {
         let _ = write!(

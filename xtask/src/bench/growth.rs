@@ -54,7 +54,7 @@ fn sessions(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
 fn topics(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     make_many(bench.kafka()?.0, TOPICS)?;
     let setup = Setup { topics: TOPICS, ..PLAIN };
-    let one = Backlog { topic: "many-0", bursts: 2, ..a_session_each(1000) };
+    let one = Backlog { topic: "many.0", bursts: 2, ..a_session_each(1000) };
     let many = Backlog { topic: "many", topics: TOPICS, ..one };
     let mut spreads = Vec::new();
     for round in 1..=bench.rounds(1, 3) {
