@@ -16,7 +16,7 @@ const ASSETS: &str = "target/assets";
 const CLIENT: &[&str] =
     &["Cargo.lock", "Cargo.toml", "protocol/Cargo.toml", "protocol/src", "wasm-client", "xtask/src/package"];
 
-/// The bridge, built as the tests build it.
+/// The bridge by itself, for people to try; tests build their own beside them (`test::end_to_end`).
 pub(crate) fn bridge() -> anyhow::Result<PathBuf> {
     // No `--package`: see `test::steps` on which packages cargo is asked for.
     process::run(process::cargo().args(["build", "--locked", "--bin", "tidegate"]))?;

@@ -110,7 +110,7 @@ fn entitlement(options: &Options) -> anyhow::Result<Tally> {
     for package in ["tidegate", "tidegate-gate", "tidegate-log", "tidegate-protocol"] {
         in_process.args(["--config", &format!("profile.dev.package.{package}.opt-level=2")]);
     }
-    let mut tally = test::counted(in_process.args(["test", "--locked", "-p", "tidegate", "--test", "entitled"]))?;
+    let mut tally = test::counted(in_process.args(["test", "--locked", "--test", "entitled"]))?;
     let cases = (options.entitlement / 500).max(1);
     tally += test::on_kafka("entitlement", &[("TIDEGATE_KAFKA_CASES", &cases.to_string())])?;
     Ok(tally)

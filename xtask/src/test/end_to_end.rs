@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Tally, counted, steps};
 use crate::bench::kafka::Kafka;
@@ -29,9 +29,10 @@ const BROWSER: &str = "browser";
 
 /// Builds what the tests run against, and the tests.
 pub(super) fn build() -> anyhow::Result<()> {
-    built_assets()?;
-    let tests = arguments(&tests(true)?);
-    process::run(process::cargo().args(["test", "--locked", "--no-run", "--test", BROWSER]).args(tests))
+    let mut tests = tests(true)?;
+    tests.push(BROWSER.to_owned());
+    assets::build()?;
+    executables(&tests).map(|_| ())
 }
 
 /// All that can run side by side.
@@ -94,29 +95,37 @@ pub(super) fn arguments(tests: &[String]) -> Vec<String> {
 
 /// Builds these tests and what they run against: the programs, in this order, told where everything is.
 fn programs(tools: &Tools, tests: &[String]) -> anyhow::Result<Vec<Command>> {
-    let environment = built_assets()?;
-    let mut cargo = process::cargo();
-    cargo.args(["test", "--locked", "--no-run", "--message-format", "json-render-diagnostics"]);
-    let output = cargo.args(arguments(tests)).stderr(std::process::Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "the tests could not be built");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let built: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let assets = assets::build()?;
+    let built = executables(tests)?;
+    let find = |kind: &str, name: &str| {
+        let is_it = |it: &&Value| it["target"]["kind"] == json!([kind]) && it["target"]["name"] == *name;
+        let artifact = built.iter().find(is_it).with_context(|| format!("cargo did not say where {name} is"))?;
+        let path = |member: &str| PathBuf::from(artifact[member].as_str().unwrap_or_default());
+        anyhow::Ok((path("executable"), path("manifest_path")))
+    };
+    let (bridge, _) = find("bin", "tidegate")?;
     let program = |test: &String| {
-        let is_it = |artifact: &&Value| artifact["target"]["name"] == **test && artifact["executable"].is_string();
-        let artifact = built.iter().find(is_it).with_context(|| format!("cargo did not say where {test} is"))?;
-        let path = |name: &str| PathBuf::from(artifact[name].as_str().unwrap_or_default());
-        let mut command = Command::new(path("executable"));
+        let (executable, manifest) = find("test", test)?;
+        let mut command = Command::new(executable);
         tools.apply(&mut command);
         // Where cargo would run it.
-        command.current_dir(path("manifest_path").with_file_name("")).envs(environment.clone());
+        command.current_dir(manifest.with_file_name(""));
+        command.env("TIDEGATE_BIN", &bridge).env("TIDEGATE_ASSETS", &assets);
         Ok(command)
     };
     tests.iter().map(program).collect()
 }
 
-/// Builds what the tests run against; the variables that tell them where it is.
-fn built_assets() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
-    Ok(vec![("TIDEGATE_BIN", assets::bridge()?), ("TIDEGATE_ASSETS", assets::build()?)])
+/// Builds these tests and the bridge, and nothing twice: with tests cargo unifies what they need, and the bridge alone
+/// would stand on other features than it does beside them. What cargo says of each executable.
+fn executables(tests: &[String]) -> anyhow::Result<Vec<Value>> {
+    let mut cargo = process::cargo();
+    cargo.args(["build", "--locked", "--message-format", "json-render-diagnostics", "--bin", "tidegate"]);
+    let output = cargo.args(arguments(tests)).stderr(std::process::Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "the bridge and its tests could not be built");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    Ok(said.filter(|artifact| artifact["executable"].is_string()).collect())
 }
 
 /// Runs test runners, some at a time; shows what each said when it is done.

@@ -64,16 +64,26 @@ fn run_steps(steps: &[&Step]) -> anyhow::Result<bool> {
             wanted.dedup();
             wanted
         };
-        // What builds is ensured first. What only runs is fetched beside that.
+        // What builds is ensured first. Beside the first steps what only runs is fetched, and then the browser's modules are
+        // made, which keeps one core busy for long at its end.
         let (builders, others): (Vec<Tool>, Vec<Tool>) = wanted(steps).into_iter().partition(|tool| tool.builds());
         let mut tools = tools::ensure(&builders)?;
-        let mut fetching = (!others.is_empty()).then(|| scope.spawn(move || tools::ensure(&others)));
+        let mut beside = (!others.is_empty()).then(|| {
+            scope.spawn(move || -> anyhow::Result<Tools> {
+                let tools = tools::ensure(&others)?;
+                if builders.contains(&Tool::Wasm) {
+                    assets::build()?;
+                }
+                Ok(tools)
+            })
+        });
         let mut rows = Vec::new();
         for group in steps.chunk_by(|one, next| BESIDE.contains(&one.name) && BESIDE.contains(&next.name)) {
-            if wanted(group).iter().any(|tool| !tool.builds())
-                && let Some(fetching) = fetching.take()
-            {
-                tools.extend(fetching.join().map_err(|_| anyhow::anyhow!("setting up the tools panicked"))??);
+            let needed = wanted(group).iter().any(|tool| !tool.builds());
+            // What is missing on this machine is said soon.
+            if let Some(beside) = beside.take_if(|beside| needed || beside.is_finished()) {
+                let panicked = |_| anyhow::anyhow!("what went on beside the first steps panicked");
+                tools.extend(beside.join().map_err(panicked)??);
             }
             match group {
                 [step] => rows.push(run_step(step, &tools)),
@@ -159,4 +169,28 @@ fn run_beside(steps: &[&Step]) -> Vec<Row> {
 
 fn seconds(took: Duration) -> String {
     format!("{:.1} s", took.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_step_came_to_is_understood_from_another_process() {
+        let step = STEPS.iter().find(|step| step.name == "e2e").expect("a step");
+        let tally = Tally { passed: 107, failed: 1 };
+        let row = Row::new(step, tally, Duration::from_millis(98_040), Duration::from_millis(87_000));
+        assert_eq!(row.line, "e2e          107 passed   1 failed    98.0 s,    87.0 s of CPU   <- failed");
+        let output = format!("-- {0}\n\n{0}\nall of it took 98.1 s\n{tally}\n", row.line);
+        let told = Row::told(step, &output).expect("it is told");
+        assert_eq!((told.tally, told.line), (tally, row.line));
+        assert!(Row::told(step, "error: missing on this machine\n").is_none());
+    }
+
+    #[test]
+    fn steps_that_run_beside_each_other_follow_each_other() {
+        let at = BESIDE.map(|name| STEPS.iter().position(|step| step.name == name));
+        assert_eq!(at, [at[0], at[0].map(|at| at + 1), at[0].map(|at| at + 2)]);
+        assert!(at[0].is_some());
+    }
 }
