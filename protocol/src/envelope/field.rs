@@ -1,5 +1,7 @@
 //! The members that the envelope defines, by number: found once while the text is read, never searched for again.
 
+use std::collections::HashSet;
+
 use crate::json::Member;
 
 /// A member that the envelope defines.
@@ -37,46 +39,25 @@ impl Field {
         Self::Response,
     ];
 
-    /// The field of this name. By length first: names that differ in it need no look at their bytes.
+    /// The field of this name.
     #[inline]
     pub(super) fn of(name: &str) -> Option<Self> {
-        let (one, other) = match name.len() {
-            2 => (Self::Id, None),
-            4 => (Self::Type, None),
-            6 => (Self::Action, None),
-            7 => (Self::Version, None),
-            8 => (Self::Response, None),
-            9 => match name.as_bytes()[0] {
-                b't' if name.as_bytes()[1] == b'i' => (Self::Timestamp, None),
-                b't' => (Self::TenantId, None),
-                _ => (Self::Requester, Some(Self::Responder)),
-            },
-            10 => (Self::Tracestate, None),
-            11 => (Self::Traceparent, None),
-            12 => (Self::CausationId, None),
-            14 => (Self::CorrelationId, None),
+        Some(match name {
+            "version" => Self::Version,
+            "id" => Self::Id,
+            "type" => Self::Type,
+            "correlation_id" => Self::CorrelationId,
+            "causation_id" => Self::CausationId,
+            "timestamp" => Self::Timestamp,
+            "tenant_id" => Self::TenantId,
+            "requester" => Self::Requester,
+            "responder" => Self::Responder,
+            "traceparent" => Self::Traceparent,
+            "tracestate" => Self::Tracestate,
+            "action" => Self::Action,
+            "response" => Self::Response,
             _ => return None,
-        };
-        [Some(one), other].into_iter().flatten().find(|field| field.name() == name)
-    }
-
-    /// Its name.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Version => "version",
-            Self::Id => "id",
-            Self::Type => "type",
-            Self::CorrelationId => "correlation_id",
-            Self::CausationId => "causation_id",
-            Self::Timestamp => "timestamp",
-            Self::TenantId => "tenant_id",
-            Self::Requester => "requester",
-            Self::Responder => "responder",
-            Self::Traceparent => "traceparent",
-            Self::Tracestate => "tracestate",
-            Self::Action => "action",
-            Self::Response => "response",
-        }
+        })
     }
 }
 
@@ -92,20 +73,19 @@ impl Places {
     pub(super) fn find<'m>(members: &'m [Member<'_>]) -> Result<Self, &'m str> {
         let mut of = [0; Field::ALL.len()];
         // An event has few members of its own making; only many are worth a set.
-        let mut others: Vec<&str> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut others = 0;
+        let mut seen = HashSet::new();
         for (at, member) in members.iter().enumerate() {
             let name = &*member.name;
             let repeats = if let Some(field) = Field::of(name) {
                 // Bytes of one event: far fewer members than there are numbers.
                 std::mem::replace(&mut of[field as usize], at as u32 + 1) != 0
-            } else if others.len() < 32 {
-                let repeats = others.contains(&name);
-                others.push(name);
-                repeats
+            } else if others < 32 {
+                others += 1;
+                members[..at].iter().any(|earlier| earlier.name == name)
             } else {
                 if seen.is_empty() {
-                    seen.extend(others.iter().copied());
+                    seen.extend(members[..at].iter().map(|earlier| &*earlier.name));
                 }
                 !seen.insert(name)
             };
@@ -129,8 +109,23 @@ mod tests {
 
     #[test]
     fn each_field_is_found_by_its_name_and_nothing_else_is_one() {
-        for (at, field) in Field::ALL.into_iter().enumerate() {
-            assert_eq!((Field::of(field.name()), field as usize), (Some(field), at));
+        let names = [
+            "version",
+            "id",
+            "type",
+            "correlation_id",
+            "causation_id",
+            "timestamp",
+            "tenant_id",
+            "requester",
+            "responder",
+            "traceparent",
+            "tracestate",
+            "action",
+            "response",
+        ];
+        for (at, (field, name)) in Field::ALL.into_iter().zip(names).enumerate() {
+            assert_eq!((Field::of(name), field as usize), (Some(field), at));
         }
         for other in ["", "Id", "data", "types", "responses", "requested", "traceparen_", "tenant-id", "t\0mestamp"] {
             assert_eq!(Field::of(other), None, "{other}");

@@ -30,13 +30,21 @@ impl<'a> Entry<'a> {
 
     /// Writes an entry whose event is written by `event`.
     pub fn write_with(out: &mut String, key: Option<&str>, filled: &[&str], event: impl FnOnce(&mut String)) {
-        let mut object = write::Object::begin(out);
-        object.optional_text("key", key);
-        if !filled.is_empty() {
-            object.array("filled", filled, |out, name| write::string(out, name));
+        // For each event there is: by words that need no look, rather than as an object.
+        out.push('{');
+        if let Some(key) = key {
+            out.push_str(r#""key":"#);
+            write::string(out, key);
+            out.push(',');
         }
-        event(object.name("event"));
-        object.end();
+        if !filled.is_empty() {
+            out.push_str(r#""filled":"#);
+            write::array(out, filled, |out, name| write::string(out, name));
+            out.push(',');
+        }
+        out.push_str(r#""event":"#);
+        event(out);
+        out.push('}');
     }
 }
 

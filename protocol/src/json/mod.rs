@@ -4,6 +4,7 @@
 //! and end rather than a tree of values; and the browser decodes with its own `JSON.parse`. [`Value`]
 //! is what a frame decoder asks of either.
 
+mod plain;
 mod quote;
 mod raw;
 mod scan;

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use super::plain::plain;
+
 /// Deepest nesting of arrays and objects that is accepted.
 pub const MAX_DEPTH: u32 = 128;
 
@@ -48,7 +50,7 @@ pub fn validate(text: &str) -> Result<(), Malformed> {
 /// Like [`validate`], for text that is to lie `outer` levels deep in other JSON.
 pub fn validate_within(text: &str, outer: u32) -> Result<(), Malformed> {
     let mut scan = Scan::new(text);
-    scan.value(outer)?;
+    scan.at = scan.value(outer)?;
     scan.end()
 }
 
@@ -68,16 +70,18 @@ pub fn members_within<'a>(text: &'a str, outer: u32, into: &mut Vec<Member<'a>>)
     }
     loop {
         scan.space();
-        let (name, escaped) = scan.string()?;
+        let from = scan.at + 1;
+        let escaped = scan.string()?;
+        let name = &text[from..scan.at - 1];
+        let name = if escaped { unescape(name) } else { Cow::Borrowed(name) };
         scan.space();
         scan.expect(b':', "expected ':'")?;
         scan.space();
         let at = scan.at;
-        let name = if escaped { unescape(name) } else { Cow::Borrowed(name) };
         let escaped = if scan.peek() == b'"' {
-            scan.string()?.1
+            scan.string()?
         } else {
-            scan.value(outer + 1)?;
+            scan.at = scan.value(outer + 1)?;
             false
         };
         into.push(Member { name, value: &text[at..scan.at], at, escaped });
@@ -102,7 +106,7 @@ pub fn elements<'a>(text: &'a str, into: &mut Vec<&'a str>) -> Result<(), Malfor
     loop {
         scan.space();
         let at = scan.at;
-        scan.value(1)?;
+        scan.at = scan.value(1)?;
         into.push(&text[at..scan.at]);
         scan.space();
         if scan.take(b',') {
@@ -155,50 +159,57 @@ fn hex4(text: &str) -> u32 {
     text.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0xFFFD)
 }
 
+/// A place in a text. What is not inlined takes it by value, so that it stays in registers.
+#[derive(Clone, Copy)]
 struct Scan<'a> {
-    text: &'a str,
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scan<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0 }
+        Self { bytes: text.as_bytes(), at: 0 }
     }
 
     fn fail<T>(&self, what: &'static str) -> Result<T, Malformed> {
         Err(Malformed { at: self.at, what })
     }
 
+    #[inline]
     fn peek(&self) -> u8 {
         // 0 never begins or continues a token, so it stands for the end.
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
 
+    #[inline]
     fn space(&mut self) {
-        while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
+        // Most texts have none: told by one comparison.
+        while self.peek() <= b' ' && matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == byte;
         self.at += usize::from(found);
         found
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Malformed> {
         if self.take(byte) { Ok(()) } else { self.fail(what) }
     }
 
+    #[inline]
     fn end(&mut self) -> Result<(), Malformed> {
         self.space();
         if self.at == self.bytes.len() { Ok(()) } else { self.fail("text after the value") }
     }
 
-    /// Passes over one value that lies `outer` levels deep. Iterative: bit `n` of `objects` says
+    /// The end of one value that lies `outer` levels deep. Iterative: bit `n` of `objects` says
     /// whether level `n` is an object.
-    fn value(&mut self, outer: u32) -> Result<(), Malformed> {
+    fn value(mut self, outer: u32) -> Result<usize, Malformed> {
         let mut objects: u128 = 0;
         let mut depth: u32 = 0;
         loop {
@@ -231,7 +242,7 @@ impl<'a> Scan<'a> {
             }
             loop {
                 if depth == 0 {
-                    return Ok(());
+                    return Ok(self.at);
                 }
                 self.space();
                 let object = objects & 1 == 1;
@@ -251,12 +262,14 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline]
     fn key(&mut self) -> Result<(), Malformed> {
         self.string()?;
         self.space();
         self.expect(b':', "expected ':'")
     }
 
+    #[inline]
     fn literal(&mut self, word: &'static str) -> Result<(), Malformed> {
         if self.bytes[self.at..].starts_with(word.as_bytes()) {
             self.at += word.len();
@@ -266,6 +279,7 @@ impl<'a> Scan<'a> {
         }
     }
 
+    #[inline]
     fn number(&mut self) -> Result<(), Malformed> {
         self.take(b'-');
         if !self.take(b'0') && self.digits() == 0 {
@@ -286,53 +300,37 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
+    #[inline]
     fn digits(&mut self) -> usize {
-        let from = self.at;
-        while self.peek().is_ascii_digit() {
-            self.at += 1;
-        }
-        self.at - from
+        let found = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += found;
+        found
     }
 
-    /// Passes over a string and returns what stands between its quotes, and whether there are escapes in it.
-    fn string(&mut self) -> Result<(&'a str, bool), Malformed> {
+    /// Passes over a string, and says whether there are escapes in it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a third of what reading an event takes, most of it calls and returns")]
+    fn string(&mut self) -> Result<bool, Malformed> {
         self.expect(b'"', "expected a string")?;
-        let from = self.at;
-        let mut escaped = false;
+        self.at += plain(&self.bytes[self.at..]);
+        if self.take(b'"') {
+            return Ok(false);
+        }
+        self.at = self.escaped()?;
+        Ok(true)
+    }
+
+    /// The end of a string, from its first escape on.
+    #[cold]
+    fn escaped(mut self) -> Result<usize, Malformed> {
         loop {
-            self.plain();
             match self.bytes.get(self.at) {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok((&self.text[from..self.at - 1], escaped));
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
+                Some(b'"') => return Ok(self.at + 1),
+                Some(b'\\') => self.escape()?,
                 Some(0..=0x1f) => return self.fail("a control character must be escaped"),
-                Some(_) => self.at += 1,
+                Some(_) => self.at += plain(&self.bytes[self.at..]),
                 None => return self.fail("a string without end"),
             }
-        }
-    }
-
-    /// Passes over a string's bytes, eight at a time, up to the first that needs a look or the last few.
-    fn plain(&mut self) {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        while let Some(eight) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
-            let eight = u64::from_le_bytes(*eight);
-            // The high bit of each byte that is zero; it may also mark bytes above one that is.
-            let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-            let controls = eight.wrapping_sub(ONES * 0x20) & !eight;
-            let quotes = zeros(eight ^ (ONES * u64::from(b'"')));
-            let escapes = zeros(eight ^ (ONES * u64::from(b'\\')));
-            let found = (controls | quotes | escapes) & (ONES << 7);
-            if found != 0 {
-                self.at += found.trailing_zeros() as usize / 8;
-                return;
-            }
-            self.at += 8;
         }
     }
 
