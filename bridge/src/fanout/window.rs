@@ -14,12 +14,29 @@ use crate::feed::{Entry, Round};
 /// Recent rounds and where each topic's events lie in them.
 #[derive(Debug)]
 pub struct Window {
-    rounds: VecDeque<Arc<Round>>,
+    rounds: VecDeque<Kept>,
     /// Number of the first round that is held.
     first_round: u64,
     bytes: usize,
     limit: usize,
     topics: HashMap<TopicKey, TopicWindow>,
+}
+
+/// A round, and what of it the topics' windows refer to.
+#[derive(Debug)]
+struct Kept {
+    round: Arc<Round>,
+    runs: Vec<Run>,
+}
+
+/// Entries of a round that follow each other and are of one partition. Records come so, many at a time.
+#[derive(Debug)]
+struct Run {
+    topic: TopicKey,
+    partition: i32,
+    count: usize,
+    /// The offset after its last.
+    next: i64,
 }
 
 #[derive(Debug, Default)]
@@ -55,33 +72,39 @@ impl Window {
             return;
         }
         let number = self.first_round + self.rounds.len() as u64;
-        for (index, entry) in round.entries.iter().enumerate() {
-            if let Some(topic) = self.topics.get_mut(&entry.topic) {
-                topic.mark(entry, number);
-                topic.entries.push_back((number, index as u32));
+        let mut runs = Vec::new();
+        let mut from = 0;
+        for run in round.entries.chunk_by(|one, next| (one.topic, one.partition) == (next.topic, next.partition)) {
+            let to = from + run.len();
+            if let (Some(topic), [first, .., last] | [first @ last]) = (self.topics.get_mut(&run[0].topic), run) {
+                topic.mark(first, number);
+                topic.entries.extend((from..to).map(|index| (number, index as u32)));
+                let (topic, partition, count) = (first.topic, first.partition, run.len());
+                runs.push(Run { topic, partition, count, next: last.offset + 1 });
             }
+            from = to;
         }
         self.bytes += round.size();
-        self.rounds.push_back(round);
+        self.rounds.push_back(Kept { round, runs });
         while self.bytes > self.limit {
             let Some(oldest) = self.rounds.pop_front() else { break };
-            self.bytes -= oldest.size();
-            self.forget(&oldest);
+            self.bytes -= oldest.round.size();
+            oldest.runs.iter().for_each(|run| self.forget(run));
             self.first_round += 1;
         }
     }
 
-    fn forget(&mut self, round: &Round) {
-        for entry in &round.entries {
-            let Some(topic) = self.topics.get_mut(&entry.topic) else { continue };
-            if topic.entries.front().is_some_and(|(number, _)| *number == self.first_round) {
-                topic.entries.pop_front();
-                topic.first += 1;
-                topic.start.insert(entry.partition, entry.offset + 1);
-                let marks = topic.marks.entry(entry.partition).or_default();
-                while marks.front().is_some_and(|(_, number)| *number < topic.first) {
-                    marks.pop_front();
-                }
+    /// Forgets a run of the oldest round.
+    fn forget(&mut self, run: &Run) {
+        let Some(topic) = self.topics.get_mut(&run.topic) else { return };
+        // A topic that was closed meanwhile has none of it.
+        if topic.entries.front().is_some_and(|(number, _)| *number == self.first_round) {
+            topic.entries.drain(..run.count);
+            topic.first += run.count as u64;
+            topic.start.insert(run.partition, run.next);
+            let marks = topic.marks.entry(run.partition).or_default();
+            while marks.front().is_some_and(|(_, number)| *number < topic.first) {
+                marks.pop_front();
             }
         }
     }
@@ -114,7 +137,7 @@ impl Window {
     pub fn entry(&self, topic: TopicKey, number: u64) -> Option<(&Round, &Entry)> {
         let topic = self.topics.get(&topic)?;
         let (round, index) = topic.entries.get(number.checked_sub(topic.first)? as usize)?;
-        let round = self.rounds.get((round - self.first_round) as usize)?;
+        let round = &self.rounds.get((round - self.first_round) as usize)?.round;
         Some((round, round.entries.get(*index as usize)?))
     }
 
@@ -166,6 +189,30 @@ mod tests {
         assert_eq!(window.range(TopicKey(1)), 10..30);
         assert_eq!(window.entry(TopicKey(1), 10).unwrap().1.offset, 20);
         assert!(window.entry(TopicKey(1), 9).is_none());
+    }
+
+    #[test]
+    fn partitions_in_turn_are_kept_and_forgotten_in_their_order() {
+        let round = |from: i64| {
+            let mut round = Round::default();
+            for at in from..from + 6 {
+                round.put((TopicKey(1), (at % 2) as i32, at), "acme", "a.b", |out| out.push_str(&"x".repeat(100)));
+            }
+            round.put((TopicKey(1), 1, from + 7), "acme", "a.b", |out| out.push('x'));
+            round.put((TopicKey(2), 0, from), "acme", "a.b", |out| out.push('x'));
+            Arc::new(round)
+        };
+        let mut window = Window::new(round(0).size() * 5 / 2);
+        window.open(TopicKey(1), &Offsets::from([(0, 0), (1, 0)]));
+        (0..4).for_each(|turn| window.keep(round(turn * 10)));
+        assert_eq!(window.range(TopicKey(1)), 14..28);
+        assert_eq!(window.topics[&TopicKey(1)].start, Offsets::from([(0, 15), (1, 18)]));
+        let offsets: Vec<_> = (14..28).map(|number| window.entry(TopicKey(1), number).unwrap().1.offset).collect();
+        assert_eq!(offsets, [20, 21, 22, 23, 24, 25, 27, 30, 31, 32, 33, 34, 35, 37]);
+        window.close(TopicKey(1));
+        window.open(TopicKey(1), &Offsets::from([(0, 50), (1, 50)]));
+        (5..7).for_each(|turn| window.keep(round(turn * 10)));
+        assert_eq!(window.range(TopicKey(1)), 0..14);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use hashbrown::HashMap;
 use tidegate_gate::{Condition, Extracted, Header, Path, Reads};
 use tidegate_log::TopicKey;
 
@@ -18,11 +19,35 @@ pub struct Round {
     details: Vec<Detail>,
     /// What lies at the places that indexes look at, for each detail one after the other.
     found: Vec<Found>,
+    /// Bytes of the headers that details hold.
+    kept: usize,
     /// What was looked for, by topic: records come in runs of one.
     reads: Vec<Arc<Reads>>,
     /// The next offset of every partition that was read from, events or not.
     pub reached: Vec<(TopicKey, i32, i64)>,
+    /// Where each partition lies in `reached`, if they are many, and which one was reached last.
+    places: HashMap<(TopicKey, i32), usize>,
+    last_reached: usize,
+    /// Where its memory goes when nobody holds it any more.
+    home: Option<Rooms>,
 }
+
+/// The memory of rounds, used again: in a backlog each one fills many MiB, and fresh pages of the system would cost more
+/// than to fill them. The feed has these.
+#[derive(Debug, Clone, Default)]
+pub struct Rooms(Arc<Mutex<Vec<Room>>>);
+
+/// What a round is written into, empty.
+#[derive(Debug)]
+struct Room {
+    text: String,
+    entries: Vec<Entry>,
+    details: Vec<Detail>,
+    found: Vec<Found>,
+}
+
+/// Rooms that are kept: one that is written into, and those that are given back while a round is.
+const KEPT: usize = 3;
 
 /// One event of a round.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +129,72 @@ struct Span {
     len: u32,
 }
 
+impl Rooms {
+    /// An empty round with room for about this much; what it does not touch costs nothing.
+    pub fn round(&self, records: usize, bytes: usize) -> Round {
+        let room = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Room { text, entries, details, found } = room.unwrap_or_else(|| Room {
+            // Beside its record's own bytes, an event holds its names and the frame's words around it.
+            text: String::with_capacity(bytes + bytes / 2),
+            entries: Vec::with_capacity(records),
+            details: Vec::new(),
+            found: Vec::new(),
+        });
+        let mut round = Round::default();
+        (round.text, round.entries, round.details, round.found) = (text, entries, details, found);
+        round.home = Some(self.clone());
+        round
+    }
+
+    fn give_back(&self, room: Room) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < KEPT {
+            kept.push(room);
+        }
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take() {
+            home.give_back(self.empty());
+        }
+    }
+}
+
 impl Round {
+    /// The round as it is handed on: one that leaves most of its room empty moves out.
+    #[must_use]
+    pub fn settle(mut self) -> Self {
+        let used = self.text.len() + size_of_val(&*self.entries);
+        if self.home.is_none() || used >= self.size() / 3 {
+            return self;
+        }
+        let mut moved = Self::default();
+        moved.text.clone_from(&self.text);
+        moved.entries.clone_from(&self.entries);
+        moved.found.clone_from(&self.found);
+        moved.details.append(&mut self.details);
+        moved.kept = self.kept;
+        moved.reads = std::mem::take(&mut self.reads);
+        moved.reached = std::mem::take(&mut self.reached);
+        moved
+    }
+
+    fn empty(&mut self) -> Room {
+        let mut room = Room {
+            text: std::mem::take(&mut self.text),
+            entries: std::mem::take(&mut self.entries),
+            details: std::mem::take(&mut self.details),
+            found: std::mem::take(&mut self.found),
+        };
+        room.text.clear();
+        room.entries.clear();
+        room.details.clear();
+        room.found.clear();
+        room
+    }
+
     /// The tenant of an entry of this round.
     pub fn tenant(&self, entry: &Entry) -> &str {
         &self.text[entry.tenant.range()]
@@ -141,7 +231,7 @@ impl Round {
 
     /// Memory that this round holds, in bytes.
     pub fn size(&self) -> usize {
-        let details: usize = self.details.iter().map(Detail::size).sum();
+        let details = self.details.capacity() * size_of::<Detail>() + self.kept;
         let found = self.found.capacity() * size_of::<Found>();
         self.text.capacity() + self.entries.capacity() * size_of::<Entry>() + found + details + 64
     }
@@ -184,8 +274,24 @@ impl Round {
     /// Notes that a partition was read up to `next`.
     pub fn reach(&mut self, topic: TopicKey, partition: i32, next: i64) {
         // Records come in runs of one partition, so the last one is nearly always it.
-        match self.reached.iter_mut().rev().find(|(t, p, _)| (*t, *p) == (topic, partition)) {
-            Some((_, _, at)) => *at = (*at).max(next),
+        if let Some((t, p, at)) = self.reached.get_mut(self.last_reached)
+            && (*t, *p) == (topic, partition)
+        {
+            *at = (*at).max(next);
+            return;
+        }
+        let place = |&(t, p, _): &(TopicKey, i32, i64)| (t, p);
+        // Few are looked through; many are worth a map.
+        let known = if self.reached.len() < 16 {
+            self.reached.iter().position(|reached| place(reached) == (topic, partition))
+        } else {
+            let places = self.reached.iter().enumerate().skip(self.places.len());
+            self.places.extend(places.map(|(at, reached)| (place(reached), at)));
+            self.places.get(&(topic, partition)).copied()
+        };
+        self.last_reached = known.unwrap_or(self.reached.len());
+        match known {
+            Some(at) => self.reached[at].2 = self.reached[at].2.max(next),
             None => self.reached.push((topic, partition, next)),
         }
     }
@@ -247,6 +353,7 @@ impl Round {
     /// Adds the headers that conditions name to the event whose details were added last.
     pub fn keep_headers(&mut self, headers: KeptHeaders) {
         if let Some(detail) = self.details.last_mut() {
+            self.kept += headers.size();
             detail.headers = headers;
         }
     }
@@ -278,11 +385,9 @@ impl Round {
     }
 }
 
-impl Detail {
+impl KeptHeaders {
     fn size(&self) -> usize {
-        let headers =
-            self.headers.0.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, |v| v.len()) + 48);
-        size_of::<Self>() + headers.sum::<usize>()
+        self.0.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, |v| v.len()) + 48).sum()
     }
 }
 
@@ -301,4 +406,73 @@ impl Span {
 pub fn name_hash(name: &str) -> u64 {
     static STATE: LazyLock<hashbrown::DefaultHashBuilder> = LazyLock::new(hashbrown::DefaultHashBuilder::default);
     STATE.hash_one(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: TopicKey = TopicKey(1);
+
+    fn fill(mut round: Round, events: i64) -> Round {
+        for offset in 0..events {
+            round.put((TOPIC, 0, offset), "acme", "a.b", |out| out.push_str(&"x".repeat(1000)));
+            round.reach(TOPIC, 0, offset + 1);
+        }
+        round
+    }
+
+    fn free(rooms: &Rooms) -> usize {
+        rooms.0.lock().unwrap().len()
+    }
+
+    #[test]
+    fn the_room_of_a_large_round_is_used_again() {
+        let rooms = Rooms::default();
+        let round = fill(rooms.round(100, 100_000), 100).settle();
+        let (text, capacity) = (round.text.as_ptr(), round.text.capacity());
+        let held = Arc::new(round);
+        assert_eq!(free(&rooms), 0);
+        drop(held);
+        let again = rooms.round(100, 100_000);
+        assert_eq!((again.text.as_ptr(), again.text.capacity(), again.text.len()), (text, capacity, 0));
+        assert!(again.is_empty() && again.details.is_empty() && again.found.is_empty());
+    }
+
+    #[test]
+    fn a_small_round_holds_what_it_needs_and_nothing_else() {
+        let rooms = Rooms::default();
+        let round = fill(rooms.round(10_000, 1 << 20), 3).settle();
+        assert_eq!(free(&rooms), 1);
+        assert!(round.size() < 4_000, "{}", round.size());
+        let again = fill(Round::default(), 3);
+        for (moved, written) in round.entries.iter().zip(&again.entries) {
+            assert_eq!((round.tenant(moved), round.event_type(moved)), ("acme", "a.b"));
+            assert_eq!((moved.offset, round.wire(moved)), (written.offset, again.wire(written)));
+        }
+        assert_eq!(round.reached, [(TOPIC, 0, 3)]);
+        drop(round);
+        assert_eq!(free(&rooms), 1);
+    }
+
+    #[test]
+    fn few_rooms_are_kept() {
+        let rooms = Rooms::default();
+        let rounds: Vec<Round> = (0..10).map(|_| rooms.round(1, 1)).collect();
+        drop(rounds);
+        assert_eq!(free(&rooms), KEPT);
+    }
+
+    #[test]
+    fn each_partition_is_reached_once_however_many_there_are() {
+        for partitions in [1, 2, 15, 16, 17, 100] {
+            let mut round = Round::default();
+            for next in 1..=3 {
+                (0..partitions).for_each(|partition| round.reach(TOPIC, partition, next));
+                round.reach(TOPIC, 0, 1);
+            }
+            let expected: Vec<_> = (0..partitions).map(|partition| (TOPIC, partition, 3)).collect();
+            assert_eq!(round.reached, expected);
+        }
+    }
 }

@@ -1,17 +1,18 @@
 //! The feed's own thread: follows topics for the shards, and gives each read to all of them as one round.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
 use tidegate_log::{Budget, LogError, Offsets, Record, Tail, TailEvent, TopicId, TopicKey};
 use tidegate_protocol::ledger::Reading;
 use tokio::sync::mpsc;
 
 use super::decode::{Outcome, TopicSpec, decode};
-use super::round::Round;
+use super::round::{Rooms, Round};
 use super::topics::TopicTable;
 use crate::fanout::Renewal;
 use crate::ledger::Hub;
@@ -75,6 +76,7 @@ pub struct Feed {
     shards: Vec<mpsc::Sender<FeedMessage>>,
     commands: Receiver<Command>,
     followed: HashMap<TopicKey, Followed>,
+    rooms: Rooms,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     readings: BTreeMap<Arc<str>, Reading>,
@@ -139,6 +141,7 @@ impl Feed {
             shards,
             commands,
             followed: HashMap::new(),
+            rooms: Rooms::default(),
             hub,
             metrics,
             readings: BTreeMap::new(),
@@ -232,8 +235,9 @@ impl Feed {
     }
 
     fn read(&mut self) -> Result<(), LogError> {
-        let mut round = Round::default();
-        let Self { tail, shards, followed, metrics, .. } = self;
+        let Self { tail, shards, followed, rooms, metrics, .. } = self;
+        let empty = || rooms.round(ROUND.records, ROUND.bytes);
+        let mut round = empty();
         let outcome = tail.read(WAIT, ROUND, &mut |event| match event {
             TailEvent::Record(topic, record) => {
                 if let Some(followed) = followed.get_mut(&topic) {
@@ -242,7 +246,7 @@ impl Feed {
             }
             TailEvent::CaughtUp { topic, partition, next } => round.reach(topic, partition, next),
             TailEvent::Opened { topic, id, offsets } => {
-                Self::deliver(shards, followed, std::mem::take(&mut round));
+                Self::deliver(shards, followed, std::mem::replace(&mut round, empty()));
                 let Some(followed) = followed.get_mut(&topic) else { return };
                 let first = !std::mem::replace(&mut followed.known, true);
                 followed.id = id.or(followed.id);
@@ -256,7 +260,7 @@ impl Feed {
                 }
             }
             TailEvent::Closed(topic) => {
-                Self::deliver(shards, followed, std::mem::take(&mut round));
+                Self::deliver(shards, followed, std::mem::replace(&mut round, empty()));
                 let Some(followed) = followed.get_mut(&topic) else { return };
                 followed.id = None;
                 followed.offsets.clear();
@@ -281,7 +285,7 @@ impl Feed {
             *at = (*at).max(next);
             followed.shards.iter().for_each(|&shard| wanted[shard] = true);
         }
-        let round = Arc::new(round);
+        let round = Arc::new(round.settle());
         for (shard, _) in wanted.iter().enumerate().filter(|(_, wanted)| **wanted) {
             Self::send(shards, shard, FeedMessage::Round(Arc::clone(&round)));
         }
