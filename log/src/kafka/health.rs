@@ -43,6 +43,10 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // So says librdkafka what else comes as an error, where many records are taken at once.
+        if facility == "ERROR" {
+            self.suspect();
+        }
         match (level, facility) {
             // Said at each attempt to connect, and of settings meant for the other kind of client.
             (_, "FAIL" | "ERROR" | "CONFWARN") | (RDKafkaLogLevel::Debug, _) => {

@@ -1,11 +1,14 @@
 //! What waits in a consumer's queue, borrowed from librdkafka.
 //!
 //! rdkafka's own `poll` names no topic for the end of a partition nor for its errors, which one consumer of many
-//! topics needs; and it makes a reference count per record. This is the same loop over the same queue without both.
+//! topics needs; and it makes a reference count per record. This is the same loop over the same queue without both. Where
+//! much waits, [`Queue::next`] takes many records at once: one by one, librdkafka looks at the clock twice for each.
 #![allow(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::ffi::{CStr, c_char};
 use std::fmt;
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +67,54 @@ impl Queue {
         unsafe { rd::rd_kafka_queue_yield(self.queue.as_ptr()) };
     }
 
-    /// Waits for the next thing.
+    /// The next thing: of those that were taken, of those that wait in the queue, else the first that comes.
+    pub(super) fn next(&self, wait: Duration, taken: &mut Taken) -> Polled<'_> {
+        if taken.waiting.is_empty() && wait.is_zero() {
+            self.take(taken);
+            // The batch hands on what is of partitions; this is of the client, and ends it.
+            if let Some((code, reason)) = self.consumer.client().fatal_error() {
+                return Polled::Error { topic: String::new(), partition: -1, offset: -1, code, fatal: true, reason };
+            }
+        }
+        match taken.waiting.pop_front() {
+            Some(message) => self.judge(message),
+            None => self.poll(wait),
+        }
+    }
+
+    /// Takes what waits, without waiting for more.
+    fn take(&self, taken: &mut Taken) {
+        let mut places = [ptr::null_mut(); TOGETHER];
+        // SAFETY: the queue is ours until drop, and there are as many places as is said.
+        let found = unsafe {
+            rd::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, places.as_mut_ptr(), places.len())
+        };
+        let found = usize::try_from(found).unwrap_or_default();
+        taken.waiting.extend(places.into_iter().take(found).filter_map(NonNull::new).map(Owned::Message));
+    }
+
+    /// A message that was taken may be an error of its partition.
+    fn judge(&self, owned: Owned) -> Polled<'_> {
+        let Owned::Message(raw) = &owned else { return Polled::Handled };
+        let message = Message { raw: *raw, _owned: owned, _queue: PhantomData };
+        let (error, partition, offset) = (message.raw().err, message.partition(), message.offset());
+        if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Polled::Message(message);
+        }
+        let code: RDKafkaErrorCode = error.into();
+        let topic = message.topic().to_owned();
+        if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+            return Polled::End { topic, partition, next: offset };
+        }
+        let reason = String::from_utf8_lossy(message.record().value.unwrap_or_default()).into_owned();
+        if topic.is_empty() {
+            self.consumer.context().error(KafkaError::Global(code), &reason);
+            return Polled::Handled;
+        }
+        Polled::Error { topic, partition, offset, code, fatal: false, reason }
+    }
+
+    /// Waits for the next thing that comes.
     pub(super) fn poll(&self, wait: Duration) -> Polled<'_> {
         let millis = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is ours until drop; the event is destroyed by its owner's drop.
@@ -77,7 +127,7 @@ impl Queue {
             rd::RD_KAFKA_EVENT_FETCH => {
                 // SAFETY: a fetch event; the message lives as long as the event, which the message takes along.
                 match NonNull::new(unsafe { rd::rd_kafka_event_message_next(event.0.as_ptr()) }.cast_mut()) {
-                    Some(message) => Polled::Message(Message { raw: message, _event: event, _queue: self }),
+                    Some(raw) => Polled::Message(Message { raw, _owned: Owned::Event(event), _queue: PhantomData }),
                     None => Polled::Handled,
                 }
             }
@@ -155,6 +205,54 @@ impl fmt::Debug for Queue {
     }
 }
 
+/// Records that are taken at once.
+const TOGETHER: usize = 256;
+
+/// What was taken from a queue at once and is not handed on yet.
+#[derive(Debug)]
+pub(super) struct Taken {
+    waiting: VecDeque<Owned>,
+    /// Outlives what was taken from it.
+    _queue: Arc<Queue>,
+}
+
+// SAFETY: librdkafka's messages may be used and destroyed on any thread.
+unsafe impl Send for Taken {}
+
+impl Taken {
+    /// Nothing yet of this queue.
+    pub(super) fn of(queue: Arc<Queue>) -> Self {
+        Self { waiting: VecDeque::with_capacity(TOGETHER), _queue: queue }
+    }
+
+    /// Drops what is of a partition, or of all of a topic's: it is not read on from here.
+    pub(super) fn forget(&mut self, topic: &str, partition: Option<i32>) {
+        self.waiting.retain(|owned| {
+            let Owned::Message(raw) = owned else { return true };
+            // SAFETY: the message lives, and its topic as long as it.
+            let (name, of) = unsafe { (topic_of(raw.as_ref()), raw.as_ref().partition) };
+            name != topic || partition.is_some_and(|partition| partition != of)
+        });
+    }
+}
+
+/// What is given back to librdkafka when dropped.
+#[derive(Debug)]
+enum Owned {
+    /// With the message in it.
+    Event(#[expect(dead_code, reason = "kept to be dropped")] Event),
+    Message(NonNull<rd::rd_kafka_message_t>),
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Self::Message(raw) = self {
+            // SAFETY: ours alone, and destroyed once.
+            unsafe { rd::rd_kafka_message_destroy(raw.as_ptr()) };
+        }
+    }
+}
+
 /// An event, destroyed when dropped.
 #[derive(Debug)]
 struct Event(NonNull<rd::rd_kafka_event_t>);
@@ -169,8 +267,8 @@ impl Drop for Event {
 /// A record in librdkafka's memory, given back when dropped.
 pub(super) struct Message<'a> {
     raw: NonNull<rd::rd_kafka_message_t>,
-    _event: Event,
-    _queue: &'a Queue,
+    _owned: Owned,
+    _queue: PhantomData<&'a Queue>,
 }
 
 impl Message<'_> {
@@ -186,9 +284,8 @@ impl Message<'_> {
 
     /// The topic's name.
     pub(super) fn topic(&self) -> &str {
-        // SAFETY: a message that was fetched has a topic, whose name lives as long as it.
-        let name = unsafe { bytes_of(rd::rd_kafka_topic_name(self.raw().rkt)) };
-        std::str::from_utf8(name).unwrap_or_default()
+        // SAFETY: the message lives, and its topic as long as it.
+        unsafe { topic_of(self.raw()) }
     }
 
     pub(super) fn partition(&self) -> i32 {
@@ -250,6 +347,18 @@ impl fmt::Debug for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]@{}", self.topic(), self.partition(), self.offset())
     }
+}
+
+/// The name of a message's topic; empty where there is none.
+///
+/// SAFETY: the message lives for `'a`, and its topic as long as it.
+unsafe fn topic_of(message: &rd::rd_kafka_message_t) -> &str {
+    if message.rkt.is_null() {
+        return "";
+    }
+    // SAFETY: as promised by the caller.
+    let name = unsafe { bytes_of(rd::rd_kafka_topic_name(message.rkt)) };
+    std::str::from_utf8(name).unwrap_or_default()
 }
 
 /// SAFETY: `pointer` is null, or `length` bytes lie there for `'a`.

@@ -12,13 +12,15 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::discovery::{Desk, Finding};
 use super::offsets::log_error;
-use super::queue::{Message, Polled, Queue};
+use super::queue::{Message, Polled, Queue, Taken};
 use crate::{Budget, LogError, Offsets, Tail, TailEvent, TopicKey};
 
 /// One consumer for all topics that are followed.
 #[derive(Debug)]
 pub(super) struct KafkaTail {
     queue: Arc<Queue>,
+    /// Of the queue, and not handed on yet.
+    taken: Taken,
     desk: Arc<Desk>,
     findings: Receiver<Finding>,
     /// By key. Keys are not used again, so a place that is empty was followed once.
@@ -51,6 +53,7 @@ struct Position {
 impl KafkaTail {
     pub(super) fn new(queue: Arc<Queue>, desk: Arc<Desk>, findings: Receiver<Finding>) -> Self {
         Self {
+            taken: Taken::of(Arc::clone(&queue)),
             queue,
             desk,
             findings,
@@ -111,10 +114,12 @@ impl KafkaTail {
         for partition in std::mem::take(&mut topic.positions).into_keys() {
             list.add_partition(&topic.name, partition);
         }
+        let name = topic.name.clone();
+        self.taken.forget(&name, None);
         if list.count() > 0
             && let Err(error) = queue.consumer().incremental_unassign(&list)
         {
-            tracing::warn!(topic = topic.name, %error, "partitions could not be unassigned");
+            tracing::warn!(topic = name, %error, "partitions could not be unassigned");
         }
         self.forget_addresses();
     }
@@ -155,6 +160,7 @@ impl KafkaTail {
         }
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&name, partition, Offset::Offset(position.next)).map_err(log_error)?;
+        self.taken.forget(&name, Some(partition));
         queue.consumer().incremental_unassign(&list).map_err(log_error)?;
         self.forget_addresses();
         queue.consumer().incremental_assign(&list).map_err(log_error)
@@ -258,7 +264,7 @@ impl Tail for KafkaTail {
         let mut wait = if self.take_findings(sink)? { Duration::ZERO } else { wait };
         let queue = Arc::clone(&self.queue);
         while !budget.is_spent() {
-            match queue.poll(wait) {
+            match queue.next(wait, &mut self.taken) {
                 Polled::Nothing => break,
                 // A statistics event, or so: what was waited for may still come in this round.
                 Polled::Handled => continue,
