@@ -86,9 +86,8 @@ impl Queue {
     fn take(&self, taken: &mut Taken) {
         let mut places = [ptr::null_mut(); TOGETHER];
         // SAFETY: the queue is ours until drop, and there are as many places as is said.
-        let found = unsafe {
-            rd::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, places.as_mut_ptr(), places.len())
-        };
+        let found =
+            unsafe { rd::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, places.as_mut_ptr(), places.len()) };
         let found = usize::try_from(found).unwrap_or_default();
         taken.waiting.extend(places.into_iter().take(found).filter_map(NonNull::new).map(Owned::Message));
     }
