@@ -9,6 +9,8 @@ import { describe, dispatch, isFrom, lastFailure, reported, whenSettled, wrap } 
 import { Link } from "./link.js";
 
 const REMEMBERED = 1000;
+/** Events between two looks at the clock. */
+const LOOK = 4;
 /** The core knows them by their place. */
 const TRANSPORTS = ["auto", "websocket", "stream"];
 
@@ -44,7 +46,7 @@ export class Bus extends EventTarget {
     const bus = new Bus();
     bus.#url = url.replace(/^ws/, "http");
     const opened = new Promise((resolve, reject) => {
-      const dispatch = (...batch) => bus.#batch(...batch);
+      const dispatch = (batch, isTime) => bus.#batch(batch, isTime);
       bus.#link = new Link(Core, url, { client, timeout, transports }, bus.#makeHooks(token, resolve, reject), dispatch);
     });
     bus.#link.tell("connect");
@@ -114,6 +116,7 @@ export class Bus extends EventTarget {
   }
 
   close() {
+    this.#link.finish();
     this.#link.tell("close");
   }
 
@@ -204,7 +207,7 @@ export class Bus extends EventTarget {
     this.#streaming.abort();
     const { signal } = (this.#streaming = new AbortController());
     const link = this.#link;
-    const closed = (code, reason) => link.tell("closed", { code, reason });
+    const closed = (code, reason) => link.over(code, reason);
     import("./stream.js").then(
       (module) => signal.aborted || module.stream(this.#url, link.ask("stream"), signal, (text) => link.heard(text), closed),
       (error) => signal.aborted || closed(1006, describe(error)),
@@ -229,6 +232,8 @@ export class Bus extends EventTarget {
       topic,
       ready,
       get cursor() {
+        // It stands behind the whole batch.
+        link.finish();
         return link.ask("cursor", { handle });
       },
       close: () => {
@@ -247,12 +252,15 @@ export class Bus extends EventTarget {
     return true;
   }
 
-  /** Dispatches a batch whole. Answers nothing when all was consumed, else `[ordinal, outcome, reason, …]`. */
-  #batch(topic, session, view, seq, entries) {
+  /** Dispatches a batch from where it stands, whole or until it is time to stop. */
+  #batch(batch, isTime) {
+    const { topic, session, view, seq, entries, exceptions } = batch;
     const shared = this.#topics.get(topic);
     const source = { bus: this, topic };
-    let exceptions;
-    for (let ordinal = 0; ordinal < entries.length; ordinal++) {
+    while (batch.next < entries.length) {
+      // A look at the clock is cheap, but not as cheap as an event.
+      if (batch.next % LOOK === 0 && isTime()) return;
+      const ordinal = batch.next++;
       const entry = entries[ordinal];
       const route = shared && this.#route(shared, entry.event?.type);
       let outcome = UNHANDLED;
@@ -270,10 +278,8 @@ export class Bus extends EventTarget {
           }
         }
       }
-      exceptions ??= [];
-      exceptions.push(ordinal, outcome, outcome === THREW ? describe(lastFailure()) : undefined);
+      exceptions.push(ordinal, outcome, outcome === THREW ? describe(lastFailure()) : "");
     }
-    return exceptions;
   }
 
   /**

@@ -7,6 +7,8 @@ import { look } from "./looked.js";
 /** What `setTimeout` can hold. */
 const LONGEST = 2 ** 31 - 1;
 const SUBPROTOCOL = "tidegate.v1";
+/** Milliseconds of work after which the page may paint and listen to others, however much there is to do. */
+const SLICE = 16;
 
 /** Milliseconds since the epoch, on a clock that never goes back. */
 const now = () => performance.timeOrigin + performance.now();
@@ -24,11 +26,23 @@ export class Link {
   #soon = false;
   /** The body of the frame that is being obeyed. */
   #body;
+  /** What came and has yet to be told, in order: functions that tell it. */
+  #waiting = [];
+  /** The batch that is being dispatched: `{ topic, session, view, seq, entries, next, exceptions }`. */
+  #batch;
+  /** What became meanwhile of deliveries that were pending. */
+  #settled = [];
+  /** When the slice of work ends, and when the last one ended. */
+  #until = 0;
+  #ended = 0;
+  /** Whether the page has the thread between two slices. */
+  #resting = false;
 
   /**
    * `does` has a function for each thing that the core may say but what is the socket's business, `dispatch` takes a
-   * batch and answers nothing when all was consumed, else `[ordinal, outcome, reason, …]`. None of them throws. The core
-   * is at rest until it is told to `connect`.
+   * batch and whether it is time to stop: it dispatches from `next` on, and puts into `exceptions`, by threes, ordinal,
+   * outcome and reason of what was not simply consumed. None of them throws. The core is at rest until it is told to
+   * `connect`.
    */
   constructor(Core, url, options, does, dispatch) {
     const wake = () => this.tell("wake");
@@ -37,9 +51,19 @@ export class Link {
     this.#does = {
       ...does,
       connect: () => this.#connect(),
-      disconnect: (code, reason) => (this.#socket ? this.#drop(code, reason) : does.hang_up()),
+      stream: () => {
+        this.#waiting = [];
+        does.stream();
+      },
+      disconnect: (code, reason) => {
+        this.#waiting = [];
+        if (this.#socket) this.#drop(code, reason);
+        else does.hang_up();
+      },
       closed: (problem) => {
         removeEventListener("online", wake);
+        // What is left of a batch is not for later.
+        this.#until = Infinity;
         does.closed(problem);
       },
       ledger: (handles) => does.ledger(handles, this.#body),
@@ -63,14 +87,67 @@ export class Link {
     return answer;
   }
 
-  /** What became of a delivery that was pending. */
-  settled(session, view, seq, ordinal, failure) {
-    this.#core.settled(now(), session, view, seq, ordinal, failure);
-    this.#obeySoon();
+  /** What became of a delivery that was pending. The core knows of none before its batch is dispatched. */
+  settled(...delivery) {
+    if (this.#batch) {
+      this.#settled.push(delivery);
+    } else {
+      this.#core.settled(now(), ...delivery);
+      this.#obeySoon();
+    }
   }
 
   /** A frame's text has come, over a socket or a stream. */
   heard(text) {
+    this.#inTurn(() => this.#frame(text));
+  }
+
+  /** The socket or stream has ended. */
+  over(code, reason) {
+    this.#inTurn(() => this.tell("closed", { code, reason }));
+  }
+
+  /** Dispatches what is left of a batch that was begun: as far as the page knows, it came whole. */
+  finish() {
+    if (!this.#batch || !this.#resting) return;
+    this.#resting = false;
+    this.#until = Infinity;
+    this.#goOn();
+    this.#resting = true;
+  }
+
+  #inTurn(work) {
+    this.#waiting.push(work);
+    if (this.#resting) return;
+    const at = performance.now();
+    // What follows at once may well be part of the same task.
+    if (at - this.#ended > 1) this.#until = at + SLICE;
+    this.#work();
+  }
+
+  #work() {
+    while (this.#batch || this.#waiting.length) {
+      if (performance.now() >= this.#until) return this.#rest();
+      if (this.#batch) this.#goOn();
+      else this.#waiting.shift()();
+    }
+    this.#ended = performance.now();
+  }
+
+  /** Goes on in a task of its own. Timers would come later, and in a tab that is not seen much later. */
+  #rest() {
+    const { port1, port2 } = new MessageChannel();
+    this.#resting = true;
+    port1.onmessage = () => {
+      port1.close();
+      this.#resting = false;
+      this.#until = performance.now() + SLICE;
+      this.#work();
+    };
+    port2.postMessage(0);
+  }
+
+  #frame(text) {
     let frame;
     try {
       frame = JSON.parse(text);
@@ -82,20 +159,30 @@ export class Link {
     // Credit is counted in UTF-8 bytes, which a string does not tell. Twice its length is never less than half of
     // them, and so reports still go out before the credit is used up.
     const known = body && !more.length ? name : "";
-    const core = this.#core;
-    const topic = look(body, () => core.frame(now(), known, text.length * 2));
-    // Effects come after what is to be dispatched, which may itself bring about some.
+    const topic = look(body, () => this.#core.frame(now(), known, text.length * 2));
     if (topic !== undefined) {
       const { view, seq, entries } = body;
-      const exceptions = this.#dispatch(topic, core.session(), view, seq, entries) ?? [];
-      for (let at = 0; at < exceptions.length; at += 3) {
-        core.exception(exceptions[at], exceptions[at + 1], exceptions[at + 2] ?? "");
-      }
-      core.dispatched(now(), entries.length);
+      this.#batch = { topic, session: this.#core.session(), view, seq, entries, next: 0, exceptions: [] };
+      // Effects come after what is to be dispatched, which may itself bring about some.
+      return;
     }
     this.#body = body;
     this.#obey();
     this.#body = undefined;
+  }
+
+  /** Goes on with the batch, to its end if there is time. */
+  #goOn() {
+    const { entries, exceptions } = this.#batch;
+    this.#dispatch(this.#batch, () => performance.now() >= this.#until);
+    if (this.#batch.next < entries.length) return;
+    this.#batch = undefined;
+    for (let at = 0; at < exceptions.length; at += 3) {
+      this.#core.exception(exceptions[at], exceptions[at + 1], exceptions[at + 2]);
+    }
+    this.#core.dispatched(now(), entries.length);
+    for (const delivery of this.#settled.splice(0)) this.#core.settled(now(), ...delivery);
+    this.#obey();
   }
 
   #obeySoon() {
@@ -145,7 +232,7 @@ export class Link {
     socket.onmessage = ({ data }) => typeof data === "string" && this.heard(data);
     socket.onclose = ({ code, reason }) => {
       this.#socket = undefined;
-      this.tell("closed", { code, reason });
+      this.over(code, reason);
     };
   }
 

@@ -166,6 +166,54 @@ test("wrapped listeners keep the platform's rules", async () => {
   assert.deepEqual((await seen(7)).slice(4), ["same listener", "same listener", "object"]);
 });
 
+/** Follows orders with a listener that takes 2 ms, and every tenth time a promise. */
+const slowly = () =>
+  subscribed(() => {
+    bus.addEventListener("order.created", ({ detail: { id } }) => {
+      for (const until = performance.now() + 2; performance.now() < until; );
+      seen.push(id);
+      if (id % 10 === 0) return Promise.resolve();
+    });
+  });
+const many = Array.from({ length: 100 }, (_, n) => n + 1);
+
+test("a page with slow listeners paints meanwhile; order, promises and reports hold", async () => {
+  await slowly();
+  await page.evaluate(() => {
+    globalThis.turns = new Set();
+    requestAnimationFrame(function paint() {
+      turns.add(seen.length);
+      requestAnimationFrame(paint);
+    });
+  });
+  web.bridge.append("orders", ...many.map((id) => order(id)));
+  web.bridge.append("orders", order(101), order(102));
+  assert.deepEqual(await seen(102), [...many, 101, 102]);
+  const { dispatched, failed, unhandled, settled: spans } = await settled(102);
+  assert.deepEqual([dispatched, failed, unhandled, spans], [2, [], [], [[1, 0, 2, 1]]]);
+  const painted = await page.evaluate(() => [...turns].filter((count) => count > 0 && count < 100).length);
+  assert.ok(painted >= 3, `it painted ${painted} times within a batch of 200 ms`);
+});
+
+test("a cursor and an end wait for nothing: what is left of a batch is dispatched first", async () => {
+  for (const how of ["cursor", "close"]) {
+    await slowly();
+    web.bridge.append("orders", ...many.map((id) => order(id)));
+    const [before, after] = await page.evaluate(async (how) => {
+      while (!seen.length) await new Promise((resolve) => setTimeout(resolve));
+      const before = seen.length;
+      if (how === "cursor") subscription.cursor;
+      else bus.close();
+      const counts = [before, seen.length];
+      bus.close();
+      seen.length = 0;
+      return counts;
+    }, how);
+    assert.ok(before < 100, `${how}: ${before} events came before the page had its turn`);
+    assert.equal(after, 100, how);
+  }
+});
+
 test("another target sees events; its throws count, and promises through waitUntil", async () => {
   await subscribed(() => {}, {});
   await page.evaluate(async () => {
