@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::event::{Events, Pace};
 use crate::server::Topics;
@@ -41,7 +41,7 @@ pub(crate) struct MakeOptions {
     partitions: i32,
 }
 
-/// Makes the topics.
+/// Makes the topics, and waits until each of them has a leader and can be read.
 pub(crate) fn make(options: &MakeOptions) -> anyhow::Result<()> {
     let admin: AdminClient<_> = ClientConfig::new().set("bootstrap.servers", &options.bootstrap).create()?;
     let names: Vec<String> = options.topics.names().collect();
@@ -52,8 +52,18 @@ pub(crate) fn make(options: &MakeOptions) -> anyhow::Result<()> {
     for made in runtime.block_on(admin.create_topics(&topics, &within))? {
         made.map_err(|(topic, error)| anyhow!("the topic {topic} could not be made: {error}"))?;
     }
+    let deadline = Instant::now() + READY;
+    for name in &names {
+        while let Err(error) = admin.inner().fetch_watermarks(name, 0, READY) {
+            ensure!(Instant::now() < deadline, "the topic {name} can not be read: {error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     Ok(())
 }
+
+/// How long new topics may take.
+const READY: Duration = Duration::from_mins(1);
 
 /// Produces at a steady pace, for whoever reads.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -101,8 +111,8 @@ impl Source {
         Ok(())
     }
 
-    /// Waits until Kafka has all of them.
+    /// Waits until Kafka has all of them: on many new topics it first finds out where they are.
     pub(crate) fn finish(&self) -> anyhow::Result<()> {
-        Ok(self.producer.flush(Duration::from_secs(10))?)
+        Ok(self.producer.flush(Duration::from_mins(1))?)
     }
 }

@@ -76,13 +76,19 @@ pub(super) const FOR_ALL: Backlog<'static> = Backlog {
     topics: 1,
 };
 
+/// The same, or less of it where there is little time.
+fn for_all(bench: &Bench) -> Backlog<'static> {
+    if bench.is_quick() { Backlog { events: 5000, ..FOR_ALL } } else { FOR_ALL }
+}
+
 pub(super) fn fanout_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "fanout_backlog";
-    for round in 1..=bench.rounds(2, 3) {
-        let measured = FOR_ALL.run(bench, PLAIN)?;
+    let backlog = for_all(bench);
+    for round in 1..=bench.rounds(1, 3) {
+        let measured = backlog.run(bench, PLAIN)?;
         summary.take(round, NAME, "tidegate", &measured);
         for kind in [Kind::Nats, Kind::Naive] {
-            if let Some(measured) = FOR_ALL.peer(bench, kind)? {
+            if let Some(measured) = backlog.peer(bench, kind)? {
                 summary.take(round, NAME, kind.name(), &measured);
             }
         }
@@ -95,9 +101,10 @@ pub(super) fn fanout_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow
 
 pub(super) fn shards(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "shards";
-    for round in 1..=bench.rounds(2, 3) {
+    let backlog = for_all(bench);
+    for round in 1..=bench.rounds(1, 3) {
         for (system, shards) in [("one_shard", 1), ("two_shards", 2)] {
-            let measured = FOR_ALL.run(bench, Setup { shards, all_cores: true, ..PLAIN })?;
+            let measured = backlog.run(bench, Setup { shards, all_cores: true, ..PLAIN })?;
             summary.take(round, NAME, system, &measured);
         }
     }
@@ -107,9 +114,10 @@ pub(super) fn shards(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result
 
 pub(super) fn tls(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "tls";
-    for round in 1..=bench.rounds(2, 3) {
+    let backlog = for_all(bench);
+    for round in 1..=bench.rounds(1, 3) {
         for (system, tls) in [("plain", false), ("tls", true)] {
-            let measured = FOR_ALL.run(bench, Setup { tls, ..PLAIN })?;
+            let measured = backlog.run(bench, Setup { tls, ..PLAIN })?;
             summary.take(round, NAME, system, &measured);
         }
     }
@@ -120,7 +128,7 @@ pub(super) fn tls(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()
 pub(super) fn tenants_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "tenants_backlog";
     let backlog = a_session_each(1000);
-    for round in 1..=bench.rounds(2, 3) {
+    for round in 1..=bench.rounds(1, 3) {
         let measured = backlog.run(bench, PLAIN)?;
         summary.take(round, NAME, "tidegate", &measured);
         let bare = Server::bare_reader(bench.kafka()?.0, &backlog)?;

@@ -43,7 +43,7 @@ impl Pace {
         let mut arguments = vec!["paced".to_owned()];
         arguments.extend(more);
         arguments.extend(["--sessions".into(), self.sessions.to_string(), "--rate".into(), self.rate.to_string()]);
-        arguments.extend(["--window".into(), bench.window().to_string()]);
+        arguments.extend(["--window".into(), bench.window().to_string(), "--warm".into(), bench.warm().to_string()]);
         let measured = load(&arguments)?;
         // A machine that had other work could not keep the pace: then a run tells of the machine.
         let kept = self.kept(&measured);
@@ -68,7 +68,7 @@ pub(super) fn fanout_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::
     // One after the other, again and again: what the machine does meanwhile befalls all of them.
     // Peers are marks, not targets: fewer of their runs will do.
     let marks = bench.rounds(1, 3);
-    for round in 1..=bench.rounds(2, 5) {
+    for round in 1..=bench.rounds(1, 5) {
         let bare = pace.write_loop(bench, summary)?;
         summary.take(round, NAME, "write_loop", &bare);
         let ours = pace.bridge(bench, summary)?;
@@ -87,7 +87,7 @@ pub(super) fn fanout_live(bench: &mut Bench, summary: &mut Summary) -> anyhow::R
     const NAME: &str = "fanout_live";
     let pace = Pace { sessions: 1000, tenants: 1, rate: 2000.0 };
     let mut kept = Vec::new();
-    for round in 1..=bench.rounds(2, 5) {
+    for round in 1..=bench.rounds(1, 5) {
         let measured = pace.bridge(bench, summary)?;
         kept.push(pace.kept(&measured));
         summary.take(round, NAME, "tidegate", &measured);
@@ -102,7 +102,7 @@ pub(super) fn tenants_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow:
     let pace = Pace { sessions: 1000, tenants: 1000, rate: 5000.0 };
     let window = bench.window();
     let (mut beyond_reader, mut over_floor) = (Vec::new(), Vec::new());
-    for round in 1..=bench.rounds(2, 5) {
+    for round in 1..=bench.rounds(1, 5) {
         let bare = Server::bare_reader_live(bench.kafka()?.0, pace.rate, window)?;
         summary.take(round, NAME, "rdkafka", &bare);
         let writes = pace.write_loop(bench, summary)?;
