@@ -54,6 +54,7 @@ pub struct Metrics {
     connections: Gauge,
     refused: Family<ByOutcome, Counter>,
     handshakes: Family<ByOutcome, Counter>,
+    tls_handshakes: Family<ByOutcome, Counter>,
     frames: Counter,
     published: Family<ByOutcome, Counter>,
     limited: Family<ByLimit, Counter>,
@@ -105,6 +106,11 @@ impl Metrics {
     /// A handshake ended: `ok`, or an error code's name.
     pub fn handshake(&self, outcome: &'static str) {
         self.handshakes.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    /// A TLS handshake ended: `full`, `resumed` or `failed`.
+    pub fn tls_handshake(&self, outcome: &'static str) {
+        self.tls_handshakes.get_or_create(&ByOutcome { outcome }).inc();
     }
 
     /// A client sent a frame.
@@ -168,6 +174,7 @@ impl Metrics {
         add(&mut registry, names::CONNECTIONS, self.connections.clone());
         add(&mut registry, names::REFUSED, self.refused.clone());
         add(&mut registry, names::HANDSHAKES, self.handshakes.clone());
+        add(&mut registry, names::TLS_HANDSHAKES, self.tls_handshakes.clone());
         add(&mut registry, names::FRAMES, self.frames.clone());
         add(&mut registry, names::PUBLISHED, self.published.clone());
         add(&mut registry, names::LIMITED, self.limited.clone());

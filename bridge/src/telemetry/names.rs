@@ -9,6 +9,7 @@ pub(super) const CONNECTIONS: (&str, &str) =
     ("connections", "Connections that are open: WebSockets, and streams over HTTP");
 pub(super) const REFUSED: (&str, &str) = ("connections_refused", "Connections that were refused, by reason");
 pub(super) const HANDSHAKES: (&str, &str) = ("handshakes", "Handshakes, by outcome");
+pub(super) const TLS_HANDSHAKES: (&str, &str) = ("tls_handshakes", "TLS handshakes, by outcome: full, resumed, failed");
 pub(super) const FRAMES: (&str, &str) = ("client_frames", "Frames that clients sent");
 pub(super) const PUBLISHED: (&str, &str) = ("published_events", "Publishes that the log answered, by outcome");
 pub(super) const LIMITED: (&str, &str) =

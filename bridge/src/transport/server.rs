@@ -21,7 +21,7 @@ use super::api::{self, Api, Hangup, Held};
 use super::assets::Assets;
 use super::http::{DevToken, Routes, Status, router};
 use super::shard_handle::ShardHandle;
-use super::tls::Certificate;
+use super::tls::{self, Certificate};
 use super::upgrade::Upgrades;
 use crate::clock::Clock;
 use crate::config;
@@ -167,12 +167,18 @@ async fn accept(
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout).max_buf_size(16 * 1024);
         let acceptor = limits.certificate.as_ref().map(|certificate| certificate.acceptor());
-        let patience = limits.head_timeout;
+        let (patience, metrics) = (limits.head_timeout, limits.metrics.clone());
         tasks.spawn(async move {
             let Some(acceptor) = acceptor else { return converse(tcp, &http, router, stop).await };
-            // What goes wrong on one connection is that client's affair.
-            if let Ok(Ok(tls)) = tokio::time::timeout(patience, acceptor.accept(tcp)).await {
-                converse(tls, &http, router, stop).await;
+            let accepted = tokio::time::timeout(patience, acceptor.accept(tcp)).await;
+            let outcome = match &accepted {
+                Ok(Ok(stream)) => tls::outcome(stream.get_ref().1),
+                // What goes wrong on one connection is that client's affair.
+                _ => "failed",
+            };
+            metrics.iter().for_each(|metrics| metrics.tls_handshake(outcome));
+            if let Ok(Ok(stream)) = accepted {
+                converse(stream, &http, router, stop).await;
             }
         });
     }

@@ -174,15 +174,14 @@ impl Socket {
     }
 
     fn write(&self, way: &SockRef<'_>) -> io::Result<()> {
-        if let Some(records) = &self.records {
-            let (mut records, mut outbox) = (records.borrow_mut(), self.outbox.borrow_mut());
-            outbox.flush(|slices| {
-                records.send(|bytes| self.tcp.try_write(bytes))?;
-                records.take(slices)
-            })?;
-            return records.send(|bytes| self.tcp.try_write(bytes));
-        }
-        self.outbox.borrow_mut().flush(|slices| self.put(way, slices))
+        let mut outbox = self.outbox.borrow_mut();
+        let Some(records) = &self.records else { return outbox.flush(|slices| self.put(way, slices)) };
+        let mut records = records.borrow_mut();
+        outbox.flush(|slices| {
+            records.send(|slices| self.put(way, slices))?;
+            records.take(slices)
+        })?;
+        records.send(|slices| self.put(way, slices))
     }
 
     /// Gives the kernel what it takes.
@@ -202,7 +201,7 @@ impl Socket {
                 let mut records = records.borrow_mut();
                 records.say_goodbye();
                 // It is as good as said: who does not take it sees the socket's end.
-                let _ = records.send(|bytes| self.tcp.try_write(bytes));
+                let _ = records.send(|slices| self.put(&self.way(), slices));
             }
             let _ = self.way().shutdown(std::net::Shutdown::Write);
             self.ended.notify_one();

@@ -13,15 +13,17 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, ServerConnection};
+use tokio_rustls::rustls::server::{NoServerSessionStorage, ProducesTickets};
+use tokio_rustls::rustls::{HandshakeKind, ServerConfig, ServerConnection};
 
 use crate::config;
 
 /// How often the files are looked at.
 const GLANCE: Duration = Duration::from_secs(30);
 
-/// Plain bytes that are encrypted at once: those of one record. What is not encrypted yet can still be taken back.
-const RECORD: usize = 16 * 1024;
+/// Plain bytes that are encrypted at once, as four records that leave by one write. What is not encrypted yet can still
+/// be taken back, and is shared with everybody else who is sent the same.
+const AHEAD: usize = 64 * 1024;
 
 /// Why a certificate can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +39,17 @@ pub enum CertificateError {
     /// The key is not the certificate's, or of a kind that is not known.
     #[error("server.tls: certificate and key can not be used together: {0}")]
     Pair(tokio_rustls::rustls::Error),
+    /// The system gives no random bytes.
+    #[error("server.tls: no keys for session tickets: {0}")]
+    Tickets(tokio_rustls::rustls::Error),
 }
 
 /// The certificate that the listener shows.
 pub(super) struct Certificate {
     files: config::Tls,
+    /// Who comes back is spared the signature, also after the certificate has changed, and without the node remembering
+    /// anybody: all that is needed is in the client's ticket, under keys that change every six hours.
+    tickets: Arc<dyn ProducesTickets>,
     current: Mutex<(Stamp, TlsAcceptor)>,
 }
 
@@ -51,8 +59,9 @@ type Stamp = [Option<SystemTime>; 2];
 impl Certificate {
     /// Reads the files.
     pub(super) fn load(files: &config::Tls) -> Result<Arc<Self>, CertificateError> {
-        let current = (stamp(files), acceptor(files)?);
-        Ok(Arc::new(Self { files: files.clone(), current: Mutex::new(current) }))
+        let tickets = Ticketer::new().map_err(CertificateError::Tickets)?;
+        let current = (stamp(files), acceptor(files, &tickets)?);
+        Ok(Arc::new(Self { files: files.clone(), tickets, current: Mutex::new(current) }))
     }
 
     /// Takes the next connection.
@@ -66,7 +75,7 @@ impl Certificate {
         if self.current.lock().unwrap_or_else(PoisonError::into_inner).0 == now {
             return Ok(false);
         }
-        let acceptor = acceptor(&self.files)?;
+        let acceptor = acceptor(&self.files, &self.tickets)?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = (now, acceptor);
         Ok(true)
     }
@@ -91,7 +100,7 @@ fn stamp(files: &config::Tls) -> Stamp {
     [&files.certificate_file, &files.key_file].map(|file| file.metadata().and_then(|data| data.modified()).ok())
 }
 
-fn acceptor(files: &config::Tls) -> Result<TlsAcceptor, CertificateError> {
+fn acceptor(files: &config::Tls, tickets: &Arc<dyn ProducesTickets>) -> Result<TlsAcceptor, CertificateError> {
     let wrong = |file: &PathBuf, problem: &dyn std::fmt::Display| CertificateError::File {
         file: file.clone(),
         problem: problem.to_string(),
@@ -106,8 +115,10 @@ fn acceptor(files: &config::Tls) -> Result<TlsAcceptor, CertificateError> {
     let mut config =
         ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).map_err(CertificateError::Pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Who comes back is spared the signature, on this node and without it remembering anybody.
-    config.ticketer = Ticketer::new().map_err(CertificateError::Pair)?;
+    config.ticketer = Arc::clone(tickets);
+    // Each connection brings one ticket home, and needs one to come back by.
+    config.send_tls13_tickets = 1;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -115,7 +126,8 @@ fn acceptor(files: &config::Tls) -> Result<TlsAcceptor, CertificateError> {
 pub(super) struct Records(Box<ServerConnection>);
 
 impl Records {
-    pub(super) fn new(connection: ServerConnection) -> Self {
+    pub(super) fn new(mut connection: ServerConnection) -> Self {
+        connection.set_buffer_limit(Some(AHEAD));
         Self(Box::new(connection))
     }
 
@@ -153,32 +165,13 @@ impl Records {
 
     /// Encrypts some of what waits. Only when all that is encrypted was sent.
     pub(super) fn take(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut taken = 0;
-        for slice in slices {
-            let part = &slice[..slice.len().min(RECORD - taken)];
-            self.0.writer().write_all(part)?;
-            taken += part.len();
-            if taken == RECORD {
-                break;
-            }
-        }
-        Ok(taken)
+        self.0.writer().write_vectored(slices)
     }
 
     /// Sends what is encrypted, as far as the socket takes it.
-    pub(super) fn send(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
-        struct Sink<'a>(&'a mut dyn FnMut(&[u8]) -> io::Result<usize>);
-        impl Write for Sink<'_> {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                (self.0)(bytes)
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
+    pub(super) fn send(&mut self, write: impl Fn(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<()> {
         while self.0.wants_write() {
-            self.0.write_tls(&mut Sink(&mut write))?;
+            self.0.write_tls(&mut Sink(&write))?;
         }
         Ok(())
     }
@@ -194,8 +187,35 @@ impl Records {
     }
 }
 
+/// Where encrypted records go: all of them at once.
+struct Sink<F>(F);
+
+impl<F: Fn(&[IoSlice<'_>]) -> io::Result<usize>> Write for Sink<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        (self.0)(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How a handshake ended, for the metrics.
+pub(super) fn outcome(connection: &ServerConnection) -> &'static str {
+    match connection.handshake_kind() {
+        Some(HandshakeKind::Resumed) => "resumed",
+        _ => "full",
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
+
     use super::*;
 
     fn written(folder: &std::path::Path, name: &str) -> config::Tls {
@@ -227,6 +247,46 @@ mod tests {
         let before = certificate.acceptor();
         assert!(certificate.refresh().is_err());
         assert!(Arc::ptr_eq(before.config(), certificate.acceptor().config()), "the old one stays");
+    }
+
+    /// Goes through a handshake and a word from either side; how the server saw it end.
+    fn met(certificate: &Certificate, client: &Arc<ClientConfig>) -> &'static str {
+        let mut client = ClientConnection::new(Arc::clone(client), "localhost".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(certificate.acceptor().config())).unwrap();
+        while client.is_handshaking() || server.is_handshaking() || client.wants_write() || server.wants_write() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            while !wire.is_empty() {
+                let taken = server.read_tls(&mut &wire[..]).unwrap();
+                wire.drain(..taken);
+                server.process_new_packets().unwrap();
+            }
+            server.write_tls(&mut wire).unwrap();
+            while !wire.is_empty() {
+                let taken = client.read_tls(&mut &wire[..]).unwrap();
+                wire.drain(..taken);
+                client.process_new_packets().unwrap();
+            }
+        }
+        assert_eq!(client.tls13_tickets_received(), 1);
+        outcome(&server)
+    }
+
+    #[test]
+    fn who_comes_back_is_spared_the_signature_after_a_new_certificate_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = Certificate::load(&written(folder.path(), "localhost")).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(folder.path().join("cert.pem")).unwrap()).unwrap();
+        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let client = Arc::new(client);
+        assert_eq!(met(&certificate, &client), "full");
+        assert_eq!(met(&certificate, &client), "resumed");
+        age(&written(folder.path(), "localhost"), 10);
+        assert!(certificate.refresh().unwrap());
+        // The client does not know the new certificate's signer.
+        assert_eq!(met(&certificate, &client), "resumed");
+        assert_eq!(certificate.acceptor().config().max_early_data_size, 0, "what is replayed is never taken");
     }
 
     #[test]
