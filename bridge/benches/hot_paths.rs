@@ -209,7 +209,7 @@ impl World {
                 expires: i64::MAX / 2,
                 ends: i64::MAX / 2,
                 token_id: None,
-                claims: Arc::new([("sub".to_owned(), format!("user-{at}").into())].into_iter().collect()),
+                claims: serde_json::Map::from_iter([("sub".to_owned(), format!("user-{at}").into())]).into(),
             };
             let seat = Accounts::unlimited().of(&principal.tenant, 0).seat(false, 0).expect("no limit");
             let outbox: Rc<RefCell<Outbox>> = Rc::default();

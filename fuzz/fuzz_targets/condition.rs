@@ -44,7 +44,7 @@ thread_local! {
             expires: i64::MAX,
             ends: i64::MAX,
             token_id: None,
-            claims: Arc::new(claims.as_object().expect("an object").clone()),
+            claims: claims.as_object().expect("an object").clone().into(),
         }
     }) };
 }

@@ -58,7 +58,7 @@ fn access(condition: Option<&str>) -> Access {
         expires: i64::MAX,
         ends: i64::MAX,
         token_id: None,
-        claims: Arc::new(json!({"sub": "ada", "limit": 100}).as_object().unwrap().clone()),
+        claims: json!({"sub": "ada", "limit": 100}).as_object().unwrap().clone().into(),
     };
     Policy::new([topic], [grant]).subscribe(&principal, "orders").unwrap()
 }

@@ -26,7 +26,37 @@ pub struct Principal {
     /// `jti`.
     pub token_id: Option<String>,
     /// All claims, for conditions.
-    pub claims: Arc<Map<String, Value>>,
+    pub claims: Claims,
+}
+
+/// All that a token claims, as it says it. Conditions read it when somebody subscribes or publishes; as text it is a
+/// fifth of what it would take as a tree, for as long as the session is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims(Arc<str>);
+
+impl Claims {
+    /// Claims that were read from this text.
+    pub(crate) fn as_said(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Reads them.
+    pub fn read(&self) -> Map<String, Value> {
+        // What is there was read once before. If it were not to be read again, it would say nothing, and allow nothing.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Map<String, Value>> for Claims {
+    fn from(claims: Map<String, Value>) -> Self {
+        Self(Value::Object(claims).to_string().into())
+    }
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Map::new().into()
+    }
 }
 
 /// Which claims say what. A name is a member of the claims (`tenant`, `https://example.com/tenant`) or,

@@ -28,7 +28,7 @@ mod verifier;
 
 pub use account::{Account, Accounts, Bound, Full, Place, Seat, TenantLimitTable, TenantLimits, Unanswered};
 pub use algorithm::Algorithm;
-pub use claims::{ClaimMapping, Principal};
+pub use claims::{ClaimMapping, Claims, Principal};
 pub use condition::Condition;
 pub use content::{Content, Extracted, Header, Headers, Path};
 pub use decision::{Access, Facts, Permitted, Scope, Withheld};

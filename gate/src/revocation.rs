@@ -270,7 +270,7 @@ impl Revocations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Map;
+    use crate::Claims;
 
     const T: Millis = 1_800_000_000_500;
 
@@ -283,7 +283,7 @@ mod tests {
             expires: T + 3_600_000,
             ends: T + 3_600_000,
             token_id: token_id.map(str::to_owned),
-            claims: Arc::new(Map::new()),
+            claims: Claims::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use tidegate_protocol::timestamp::Millis;
 
 use crate::keys::{Key, Keys};
 use crate::unique::Unique;
-use crate::{Algorithm, ClaimMapping, KeyError, KeySource, Principal, TokenError};
+use crate::{Algorithm, ClaimMapping, Claims, KeyError, KeySource, Principal, TokenError};
 
 /// What tokens must be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,19 +126,20 @@ impl Terms {
             let kid = header.kid.map(|kid| kid.chars().take(64).collect());
             return Err(TokenError::Signature { algorithm, kid });
         }
-        self.principal(parts.claims()?, now)
+        let text = parts.claims_text()?;
+        self.principal(&text, &parsed_claims(&text)?, now)
     }
 
-    fn principal(&self, claims: Map<String, Value>, now: Millis) -> Result<Principal, TokenError> {
+    fn principal(&self, text: &str, claims: &Map<String, Value>, now: Millis) -> Result<Principal, TokenError> {
         let skew = self.options.skew_ms;
-        let expires = time(&claims, "exp")?
+        let expires = time(claims, "exp")?
             .ok_or_else(|| TokenError::Claim { claim: "exp".into(), problem: "is missing: tokens must expire" })?;
         let ends = expires.saturating_add(skew);
         if now >= ends {
             return Err(TokenError::Expired(now.saturating_sub(expires)));
         }
-        let issued_at = time(&claims, "iat")?;
-        for (claim, at) in [("nbf", time(&claims, "nbf")?), ("iat", issued_at)] {
+        let issued_at = time(claims, "iat")?;
+        for (claim, at) in [("nbf", time(claims, "nbf")?), ("iat", issued_at)] {
             let ahead_ms = at.unwrap_or(Millis::MIN).saturating_sub(now);
             if ahead_ms > skew {
                 return Err(TokenError::NotYet { claim, ahead_ms });
@@ -151,18 +152,18 @@ impl Terms {
                 return Err(bad("exp", "is longer after iat than tokens.max_life allows"));
             }
         }
-        self.check_issuer(&claims)?;
-        self.check_audience(&claims)?;
+        self.check_issuer(claims)?;
+        self.check_audience(claims)?;
         let mapping = &self.options.claims;
         Ok(Principal {
-            tenant: mapping.tenant(&claims)?,
-            subject: mapping.subject(&claims)?,
-            roles: mapping.roles(&claims)?,
+            tenant: mapping.tenant(claims)?,
+            subject: mapping.subject(claims)?,
+            roles: mapping.roles(claims)?,
             issued_at,
             expires,
             ends,
             token_id: claims.get("jti").and_then(Value::as_str).map(str::to_owned),
-            claims: claims.into(),
+            claims: Claims::as_said(text),
         })
     }
 
@@ -237,12 +238,9 @@ impl<'a> Parts<'a> {
         Ok(header)
     }
 
-    fn claims(&self) -> Result<Map<String, Value>, TokenError> {
-        let problem = "its claims are not base64url of a JSON object, or repeat a member";
-        match decode(self.payload, problem)? {
-            Unique(Value::Object(claims)) => Ok(claims),
-            Unique(_) => Err(TokenError::Malformed(problem)),
-        }
+    fn claims_text(&self) -> Result<String, TokenError> {
+        let bytes = URL_SAFE_NO_PAD.decode(self.payload).map_err(|_| TokenError::Malformed(NO_CLAIMS))?;
+        String::from_utf8(bytes).map_err(|_| TokenError::Malformed(NO_CLAIMS))
     }
 
     fn signed_by(&self, key: &Key, algorithm: Algorithm) -> bool {
@@ -254,6 +252,16 @@ impl<'a> Parts<'a> {
             key.algorithm.library(),
         );
         key.algorithm == algorithm && verified.unwrap_or(false)
+    }
+}
+
+/// What is said of claims that are none.
+const NO_CLAIMS: &str = "its claims are not base64url of a JSON object, or repeat a member";
+
+fn parsed_claims(text: &str) -> Result<Map<String, Value>, TokenError> {
+    match serde_json::from_str(text) {
+        Ok(Unique(Value::Object(claims))) => Ok(claims),
+        _ => Err(TokenError::Malformed(NO_CLAIMS)),
     }
 }
 

@@ -255,7 +255,7 @@ fn principal(claims: Map<String, Value>, roles: &[&str]) -> Principal {
         expires: i64::MAX,
         ends: i64::MAX,
         token_id: None,
-        claims: Arc::new(claims),
+        claims: claims.into(),
     }
 }
 

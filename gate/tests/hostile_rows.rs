@@ -45,7 +45,7 @@ fn access(condition: &str, claims: &serde_json::Value) -> Option<tidegate_gate::
         expires: i64::MAX,
         ends: i64::MAX,
         token_id: None,
-        claims: Arc::new(claims.as_object().unwrap().clone()),
+        claims: claims.as_object().unwrap().clone().into(),
     };
     Policy::new([topic], [grant]).subscribe(&principal, "orders").ok()
 }

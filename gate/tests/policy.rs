@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use tidegate_gate::{Action, Denied, Facts, Grant, Policy, Positions, Principal, Tenants, TopicPattern, TopicRule};
+use tidegate_gate::{
+    Action, Claims, Denied, Facts, Grant, Policy, Positions, Principal, Tenants, TopicPattern, TopicRule,
+};
 
 const TOPICS: [(&str, &str, bool); 5] = [
     ("orders", "{tenant}.orders", false),
@@ -35,7 +37,7 @@ fn principal(tenant: &str, roles: &[&str]) -> Principal {
         expires: i64::MAX,
         ends: i64::MAX,
         token_id: None,
-        claims: Arc::default(),
+        claims: Claims::default(),
     }
 }
 

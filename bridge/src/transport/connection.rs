@@ -65,7 +65,8 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, records: Option<Reco
         .max_message_size(Some(limit))
         .max_frame_size(Some(limit));
     let mut websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let handshake = handshake(&local, &socket, &mut websocket);
+    // What is over after seconds is not to be part of a task that is there for hours.
+    let handshake = Box::pin(handshake(&local, &socket, &mut websocket));
     let outcome = tokio::time::timeout(local.handshake_timeout, handshake).await;
     let opened = match outcome {
         Ok(opened) => opened,
@@ -92,7 +93,7 @@ pub(super) async fn serve(local: Rc<Local>, tcp: TcpStream, records: Option<Reco
         socket.end();
         websocket.get_mut().discard().await;
     };
-    let _ = tokio::time::timeout(LINGER, farewell).await;
+    let _ = Box::pin(tokio::time::timeout(LINGER, farewell)).await;
     socket.abandon();
 }
 

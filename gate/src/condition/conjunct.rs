@@ -272,7 +272,7 @@ impl Bound {
 
     /// Like [`Bound::new`], also for those that can not hold.
     pub(crate) fn of(condition: &Arc<Condition>, principal: &Principal, topic: &str) -> Self {
-        let outers: Vec<_> = condition.claims.iter().map(|outer| outer.value(&principal.claims, topic)).collect();
+        let outers = outers(condition, principal, topic);
         // A budget for each: what a token can hold is bounded by its size.
         let slots: Box<[_]> = condition.closed.iter().map(|node| Scope::new(&outers, None).constant(node)).collect();
         let mut keys: Vec<Option<Texts>> = vec![None; condition.keys];
@@ -373,9 +373,18 @@ impl Bound {
         principal: &Principal,
         topic: &str,
     ) -> Vec<(String, Result<Const, Failure>)> {
-        let value = |outer: &Outer| (outer.to_string(), outer.value(&principal.claims, topic));
-        condition.claims.iter().map(value).collect()
+        let names = condition.claims.iter().map(Outer::to_string);
+        names.zip(outers(condition, principal, topic)).collect()
     }
+}
+
+/// What a condition reads besides the event. The token's claims are looked into only if it reads something at all.
+fn outers(condition: &Condition, principal: &Principal, topic: &str) -> Vec<Result<Const, Failure>> {
+    if condition.claims.is_empty() {
+        return Vec::new();
+    }
+    let claims = principal.claims.read();
+    condition.claims.iter().map(|outer| outer.value(&claims, topic)).collect()
 }
 
 fn contains(texts: &[Arc<str>], text: &str) -> bool {

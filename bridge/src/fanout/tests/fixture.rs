@@ -145,11 +145,12 @@ pub fn principal(tenant: &str, subject: &str, roles: &[&str]) -> Principal {
         expires: NOW + 1_000_000_000,
         ends: NOW + 1_000_030_000,
         token_id: None,
-        claims: Arc::new(serde_json::Map::from_iter([
+        claims: serde_json::Map::from_iter([
             ("sub".to_owned(), subject.into()),
             ("regions".to_owned(), vec!["eu", "us"].into()),
             ("desk".to_owned(), "k1".into()),
-        ])),
+        ])
+        .into(),
     }
 }
 
