@@ -31,6 +31,7 @@ impl Shard {
     /// Feeds subscriptions that are behind, at most `turns` batches: in turn by tenant, so that one with very many has
     /// no more turns than another. Says whether there is more to do.
     pub fn feed(&mut self, turns: usize) -> bool {
+        self.changed = true;
         for _ in 0..turns {
             let Some((key, id)) = self.hungry.pop() else { return false };
             match self.step(key, id) {

@@ -16,9 +16,12 @@ const MAX_ROWS: usize = 200;
 impl Shard {
     pub(super) fn ledger(&mut self, snapshot: &NodeSnapshot) {
         let mut subscribers: Vec<(SessionKey, u32, Observe, Vec<Column>)> = Vec::new();
-        for (key, session) in &self.sessions {
+        let sessions = &self.sessions;
+        self.observers.retain(|key| sessions.get(*key).is_some_and(|session| !session.ledgers.is_empty()));
+        for &key in &self.observers {
+            let Some(session) = sessions.get(key) else { continue };
             // Newest only: who has not taken the last one yet gets a later one.
-            if session.ledgers.is_empty() || !session.outbox.borrow().is_empty() {
+            if !session.outbox.borrow().is_empty() {
                 continue;
             }
             let of = |l: &crate::session::LedgerSubscription| (key, l.id, l.observe.clone(), l.group_by.clone());

@@ -45,6 +45,7 @@ impl Shard {
     /// Applies new rules to all that is open.
     pub fn renew(&mut self, moment: Moment, renewal: &Renewal) -> Applied {
         self.moment = moment;
+        self.changed = true;
         self.options.renew(&renewal.options);
         let older = std::mem::replace(&mut self.rules, renewal.rules.clone());
         let mut told: HashMap<SessionKey, Applied> = HashMap::new();

@@ -69,6 +69,7 @@ impl Shard {
     /// Takes a request, to be answered by [`Effect::Published`] with the ticket that it is given.
     pub fn request(&mut self, moment: super::Moment, request: Request) -> Ticket {
         self.moment = moment;
+        self.changed = true;
         let Request { principal, client, items } = request;
         let of = (Arc::clone(&principal.tenant), Arc::clone(&principal.subject));
         let outcomes = items.iter().map(|_| None).collect();

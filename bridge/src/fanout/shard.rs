@@ -41,6 +41,8 @@ pub struct Shard {
     pub(super) window: Window,
     pub(super) counts: Counts,
     pub(super) deadlines: BTreeSet<(Millis, SessionKey)>,
+    /// Sessions that subscribe to `$ledger`, and some that did.
+    pub(super) observers: BTreeSet<SessionKey>,
     /// Subscriptions that are behind and have something to be fed, by tenant.
     pub(super) hungry: Turns<Arc<str>, (SessionKey, u32)>,
     /// The same, for whom there is nothing to do before the next tick.
@@ -51,6 +53,8 @@ pub struct Shard {
     pub(super) undecided: UndecidedList,
     /// Events that were offered to views.
     pub(super) offered: u64,
+    /// The snapshot may be another than the last that was taken.
+    pub(super) changed: bool,
     next_view: u32,
     pub(super) moment: Moment,
 }
@@ -72,6 +76,7 @@ impl Shard {
             window,
             counts: Counts::default(),
             deadlines: BTreeSet::new(),
+            observers: BTreeSet::new(),
             hungry: Turns::default(),
             retry: Vec::new(),
             requests: Requests::default(),
@@ -79,6 +84,7 @@ impl Shard {
             effects: Vec::new(),
             undecided: UndecidedList::default(),
             offered: 0,
+            changed: true,
             moment: Moment { now: 0, random: 0.0, entropy: [0; 10] },
         }
     }
@@ -124,6 +130,7 @@ impl Shard {
             principal,
         };
         let key = self.sessions.insert(session);
+        self.changed = true;
         self.schedule(key);
         self.say(key, &ServerFrame::Welcome(welcome));
         if !self.log_available {
@@ -136,6 +143,7 @@ impl Shard {
     /// Handles one input.
     pub fn handle(&mut self, moment: Moment, input: Input) {
         self.moment = moment;
+        self.changed |= !matches!(input, Input::Frame(_, ClientFrame::Pong) | Input::Ledger(_));
         match input {
             Input::Frame(session, frame) => self.frame(session, frame),
             Input::Broken(session, bad) => self.broken(session, &bad),
@@ -176,6 +184,12 @@ impl Shard {
     pub fn take_effects(&mut self) -> Vec<Effect> {
         self.effects.extend(self.undecided.take().map(Effect::Undecided));
         std::mem::take(&mut self.effects)
+    }
+
+    /// The shard's rows and sessions, between two inputs; `None` where they are the same as the last time: a node whose
+    /// sessions do nothing but answer pings does not look at each of them every second.
+    pub fn changed_snapshot(&mut self) -> Option<ShardSnapshot> {
+        std::mem::take(&mut self.changed).then(|| self.snapshot())
     }
 
     /// The shard's rows and sessions, between two inputs.
@@ -311,6 +325,7 @@ impl Shard {
     /// The session is over: what it had received and not settled is abandoned.
     fn gone(&mut self, key: SessionKey) {
         let Some(mut session) = self.sessions.remove(key) else { return };
+        self.changed = true;
         self.deadlines.remove(&(Self::deadline(&self.options, &session), key));
         session.in_flight.abandon(&mut self.counts);
         for subscription in std::mem::take(&mut session.subscriptions) {

@@ -87,6 +87,7 @@ impl Shard {
             let observe = observe.ok_or_else(|| Failed::new(ErrorCode::Denied, "observing is not allowed"))?;
             let id = session.subscription_id();
             session.ledgers.push(LedgerSubscription { id, place, observe, group_by });
+            self.observers.insert(key);
             let at = Joined { view: self.view_id(), seq: 0 };
             let subscribed = Subscribed { id: request, subscription: id, at, cursor: String::new(), recovered: true };
             self.say(key, &ServerFrame::Subscribed(subscribed));
@@ -157,6 +158,8 @@ impl Shard {
         let id = session.subscription_id();
         let wants = ViewKey { topic, access, filter, format: session.format };
         let state = SubscriptionState::Opening(from.clone(), self.moment.now);
+        // Most sessions have one.
+        session.subscriptions.reserve_exact(1);
         session.subscriptions.push(Subscription { id, request, place, wants, state, told: 0 });
         if let Some(topic) = self.topics.get_mut(topic) {
             topic.subscriptions += 1;

@@ -153,7 +153,9 @@ impl ShardThread {
                     if last.elapsed() >= SNAPSHOT {
                         last = Instant::now();
                         local.logged.set(0);
-                        hub.put_shard(index, local.shard.borrow().snapshot());
+                        if let Some(snapshot) = local.shard.borrow_mut().changed_snapshot() {
+                            hub.put_shard(index, snapshot);
+                        }
                     }
                 }
                 () = local.hungry.notified() => {

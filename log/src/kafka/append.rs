@@ -1,23 +1,28 @@
 //! Appends records: idempotent, acknowledged by all in-sync replicas, on the partition where Java would put them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Message as _, Statistics};
 
 use super::client_config::{self, Role};
 use super::health::Context;
 use crate::{AppendDone, AppendError, Appended, LogError, NewRecord};
 
+/// How long the producer's thread waits for something to tell before it looks whether the producer is still there. What
+/// comes meanwhile is told at once. Each time it ends with up to a millisecond of spinning (rdkafka rounds the rest of
+/// its time down), which ten times a second would be seen on an idle node.
+const WAIT: Duration = Duration::from_secs(1);
+
 /// One producer, made anew should it ever fail for good.
 pub(super) struct Appender {
     settings: BTreeMap<String, String>,
     context: Context,
-    producer: RwLock<ThreadedProducer<Deliveries>>,
+    producer: RwLock<Arc<BaseProducer<Deliveries>>>,
 }
 
 impl Appender {
@@ -47,7 +52,7 @@ impl Appender {
     }
 
     pub(super) fn flush(&self, limit: Duration) {
-        let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let producer = Arc::clone(&self.producer.read().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = producer.flush(limit) {
             tracing::warn!(%error, "not all records that were to be appended are durable");
         }
@@ -71,10 +76,24 @@ impl std::fmt::Debug for Appender {
     }
 }
 
-fn create(settings: &BTreeMap<String, String>, context: &Context) -> Result<ThreadedProducer<Deliveries>, LogError> {
-    client_config::config(settings, Role::Producer)
+fn create(settings: &BTreeMap<String, String>, context: &Context) -> Result<Arc<BaseProducer<Deliveries>>, LogError> {
+    let producer: BaseProducer<Deliveries> = client_config::config(settings, Role::Producer)
         .create_with_context(Deliveries(context.clone()))
-        .map_err(|error| LogError::Fatal(format!("the Kafka settings can not be used: {error}")))
+        .map_err(|error| LogError::Fatal(format!("the Kafka settings can not be used: {error}")))?;
+    let producer = Arc::new(producer);
+    let there = Arc::downgrade(&producer);
+    std::thread::Builder::new()
+        .name("producer".into())
+        .spawn(move || serve(&there))
+        .map_err(|error| LogError::Fatal(format!("no thread for the Kafka producer: {error}")))?;
+    Ok(producer)
+}
+
+/// Tells what becomes of records, for as long as the producer is there.
+fn serve(producer: &Weak<BaseProducer<Deliveries>>) {
+    while let Some(producer) = producer.upgrade() {
+        producer.poll(WAIT);
+    }
 }
 
 /// Runs what waits for a record, on the producer's own thread.

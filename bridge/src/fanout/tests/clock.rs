@@ -10,7 +10,7 @@ use tidegate_protocol::ledger::{Column, Counts, Reading, Sessions};
 use super::fixture::{NOW, principal};
 use super::shard::{Bench, subscribe};
 use crate::fanout::Input;
-use crate::ledger::{NodeSnapshot, RowKey};
+use crate::ledger::{NodeSnapshot, RowKey, ShardSnapshot};
 
 #[test]
 fn who_does_not_answer_a_ping_is_closed() {
@@ -29,6 +29,24 @@ fn who_does_not_answer_a_ping_is_closed() {
     assert!(told.texts.is_empty() && told.closed.is_none());
     bench.tick(17_000);
     assert_eq!(bench.told(lively).kinds(), ["ping"]);
+}
+
+#[test]
+fn nothing_is_counted_anew_for_sessions_that_only_answer_pings() {
+    let mut bench = Bench::new();
+    let (key, dead) = (bench.live("acme"), bench.live("acme"));
+    let open = |snapshot: Option<ShardSnapshot>| snapshot.map(|snapshot| snapshot.sessions["acme"].open);
+    assert_eq!(open(bench.shard.changed_snapshot()), Some(2));
+    bench.tick(19_000);
+    bench.frame(key, ClientFrame::Pong);
+    assert_eq!(open(bench.shard.changed_snapshot()), None);
+    bench.round(1, "acme", 10..12, 5);
+    let rows = bench.shard.changed_snapshot().expect("something was sent").rows;
+    assert_eq!(rows[0].1.sent, 4);
+    assert_eq!(open(bench.shard.changed_snapshot()), None);
+    bench.tick(8_000);
+    assert_eq!(bench.told(dead).closed, Some(3003));
+    assert_eq!(open(bench.shard.changed_snapshot()), Some(1));
 }
 
 #[test]
