@@ -176,7 +176,9 @@ async fn accept(
                 // What goes wrong on one connection is that client's affair.
                 _ => "failed",
             };
-            metrics.iter().for_each(|metrics| metrics.tls_handshake(outcome));
+            if let Some(metrics) = metrics {
+                metrics.tls_handshake(outcome);
+            }
             if let Ok(Ok(stream)) = accepted {
                 converse(stream, &http, router, stop).await;
             }
