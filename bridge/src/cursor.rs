@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use tidegate_protocol::cursor::Cursor;
+use tidegate_protocol::cursor::{Cursor, Head};
 
 const HEAD: usize = 4 + 16 + 8;
 
@@ -36,6 +36,8 @@ pub struct Sealer {
     incarnation: [u8; 16],
     sealing: LessSafeKey,
     counter: Cell<u64>,
+    /// Where the next token is put together.
+    token: RefCell<Vec<u8>>,
     opening: RefCell<Vec<([u8; HEAD - 8], LessSafeKey)>>,
 }
 
@@ -64,24 +66,36 @@ impl Sealer {
     /// If there is no key.
     pub fn new(masters: Vec<MasterKey>, incarnation: [u8; 16]) -> Self {
         let sealing = masters.first().expect("a cursor key").derive(&incarnation);
-        Self { masters, incarnation, sealing, counter: Cell::new(0), opening: RefCell::default() }
+        Self {
+            masters,
+            incarnation,
+            sealing,
+            counter: Cell::new(0),
+            token: RefCell::default(),
+            opening: RefCell::default(),
+        }
     }
 
     /// Seals a cursor.
     pub fn seal(&self, cursor: &Cursor) -> String {
+        self.seal_parts(cursor.head(), cursor.offsets.iter().map(|(&partition, &offset)| (partition, offset)))
+    }
+
+    /// Seals a cursor that is not put together.
+    pub fn seal_parts(&self, head: Head<'_>, offsets: impl Iterator<Item = (i32, i64)> + Clone) -> String {
         let counter = self.counter.get();
         self.counter.set(counter + 1);
-        let mut token = Vec::with_capacity(HEAD + 96);
+        let mut token = self.token.borrow_mut();
+        token.clear();
         token.extend_from_slice(&self.masters[0].id);
         token.extend_from_slice(&self.incarnation);
         token.extend_from_slice(&counter.to_be_bytes());
-        let mut body = cursor.encode();
+        head.encode(offsets, &mut token);
+        let sealed = self.sealing.seal_in_place_separate_tag(nonce(counter), Aad::empty(), &mut token[HEAD..]);
         // Sealing fails only beyond 64 GiB.
-        if self.sealing.seal_in_place_append_tag(nonce(counter), Aad::empty(), &mut body).is_err() {
-            return String::new();
-        }
-        token.extend_from_slice(&body);
-        BASE64.encode(token)
+        let Ok(tag) = sealed else { return String::new() };
+        token.extend_from_slice(tag.as_ref());
+        BASE64.encode(&*token)
     }
 
     /// Opens a token.

@@ -32,22 +32,47 @@ pub struct NotACursor;
 
 const FORM: u8 = 1;
 
-impl Cursor {
-    /// The plain bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(24 + self.tenant.len() + self.topic.len() + 10 * self.offsets.len());
+/// What a cursor says beside its offsets, borrowed: what is sealed at once need not be put together first.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// Whose cursor it is.
+    pub tenant: &'a str,
+    /// Physical topic name.
+    pub topic: &'a str,
+    /// Which incarnation of that topic.
+    pub topic_id: TopicId,
+    /// Whether it names all partitions the reader knew, or only those that moved.
+    pub full: bool,
+}
+
+impl Head<'_> {
+    /// Appends the plain bytes of a cursor with these offsets, each partition named once.
+    pub fn encode(&self, offsets: impl Iterator<Item = (i32, i64)> + Clone, out: &mut Vec<u8>) {
         out.push(FORM);
         out.push(u8::from(self.full));
-        for text in [&self.tenant, &self.topic] {
-            varint(&mut out, text.len() as u64);
+        for text in [self.tenant, self.topic] {
+            varint(out, text.len() as u64);
             out.extend_from_slice(text.as_bytes());
         }
         out.extend_from_slice(&self.topic_id);
-        varint(&mut out, self.offsets.len() as u64);
-        for (&partition, &offset) in &self.offsets {
-            varint(&mut out, u64::from(partition.cast_unsigned()));
-            varint(&mut out, offset.cast_unsigned());
+        varint(out, offsets.clone().count() as u64);
+        for (partition, offset) in offsets {
+            varint(out, u64::from(partition.cast_unsigned()));
+            varint(out, offset.cast_unsigned());
         }
+    }
+}
+
+impl Cursor {
+    /// All but the offsets.
+    pub fn head(&self) -> Head<'_> {
+        Head { tenant: &self.tenant, topic: &self.topic, topic_id: self.topic_id, full: self.full }
+    }
+
+    /// The plain bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(24 + self.tenant.len() + self.topic.len() + 10 * self.offsets.len());
+        self.head().encode(self.offsets.iter().map(|(&partition, &offset)| (partition, offset)), &mut out);
         out
     }
 

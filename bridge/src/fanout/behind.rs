@@ -6,12 +6,12 @@ use tidegate_gate::Withheld;
 use tidegate_log::{Offsets, ReadError};
 use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
 
+use super::batch::{Framed, Pending};
 use super::live::tenant_name;
 use super::shard::Shard;
-use super::view::{Event, Pending, ViewKey};
+use super::view::{Event, ViewKey};
 use super::{Effect, HistoryKey, SessionKey};
 use crate::feed::catch_up::{History, Part};
-use crate::feed::{Entry, Round};
 use crate::session::{Behind, Reading, SubscriptionState};
 
 /// Entries of the window that one step looks at, so that live rounds need not wait for a long one.
@@ -102,11 +102,13 @@ impl Shard {
     }
 
     fn feed_from_window(&mut self, key: SessionKey, id: u32) -> Step {
-        let Some((wants, behind)) = self.behind(key, id) else { return Step::Wait };
-        let view = wants.clone();
+        let Some(view) = self.behind(key, id).map(|(wants, _)| wants.clone()) else { return Step::Wait };
         let topic_key = view.topic;
+        let Some(physical) = self.topics.get(topic_key).map(|topic| Arc::clone(&topic.physical)) else {
+            return Step::Wait;
+        };
+        let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
         let Reading::Window(mut number) = behind.reading else { return Step::Wait };
-        let batch = (behind.view, behind.seq);
         let mut position = std::mem::take(&mut behind.position);
         let range = self.window.range(topic_key);
         if number < range.start {
@@ -117,25 +119,28 @@ impl Shard {
             }
             return Step::More;
         }
-        let mut pending = Pending::new(view.format, batch);
+        let mut pending = Pending::new(view.format);
         let window = std::mem::replace(&mut self.window, super::window::Window::new(0));
         let until = range.end.min(number + SCANNED);
         while number < until
             && let Some((round, entry)) = window.entry(topic_key, number)
         {
-            if !self.take(&view, round, entry, &mut position, &mut pending) {
+            let event = Event::new(&physical, round, entry, self.moment.now);
+            if !self.take(&view, &event, &mut position, &mut pending) {
                 break;
             }
             number += 1;
         }
-        self.window = window;
         let done = number >= range.end;
         let tail = self.topics.get(topic_key).map(|topic| topic.tail.clone()).unwrap_or_default();
         let ahead = position.iter().any(|(p, at)| tail.get(p).is_none_or(|end| at > end));
-        let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
-        behind.reading = Reading::Window(number);
-        behind.position = if done && !ahead { tail } else { position };
-        let sent = self.send_private(key, id, pending);
+        if let Some((_, behind)) = self.behind(key, id) {
+            behind.reading = Reading::Window(number);
+            behind.position = if done && !ahead { tail } else { position };
+        }
+        let framed = self.frame_private(key, id, pending);
+        self.window = window;
+        let sent = self.send_private(key, id, framed);
         match (done, ahead) {
             (false, _) => Step::More,
             (true, true) => Step::Later,
@@ -148,15 +153,19 @@ impl Shard {
     }
 
     fn feed_from_chunk(&mut self, key: SessionKey, id: u32) -> Step {
-        let Some((wants, behind)) = self.behind(key, id) else { return Step::Wait };
-        let view = wants.clone();
+        let Some(view) = self.behind(key, id).map(|(wants, _)| wants.clone()) else { return Step::Wait };
+        let Some(physical) = self.topics.get(view.topic).map(|topic| Arc::clone(&topic.physical)) else {
+            return Step::Wait;
+        };
+        let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
         let reading = std::mem::replace(&mut behind.reading, Reading::Undecided);
         let Reading::Chunk { round, mut at, partition, next } = reading else { return Step::Wait };
-        let batch = (behind.view, behind.seq);
         let mut position = std::mem::take(&mut behind.position);
-        let mut pending = Pending::new(view.format, batch);
-        while let Some(entry) = round.entries.get(at) {
-            if !self.take(&view, &round, entry, &mut position, &mut pending) {
+        let events = Arc::clone(&round);
+        let mut pending = Pending::new(view.format);
+        while let Some(entry) = events.entries.get(at) {
+            let event = Event::new(&physical, &events, entry, self.moment.now);
+            if !self.take(&view, &event, &mut position, &mut pending) {
                 break;
             }
             at += 1;
@@ -169,35 +178,34 @@ impl Shard {
             *at = (*at).max(next);
         }
         behind.position = position;
-        self.send_private(key, id, pending);
+        let framed = self.frame_private(key, id, pending);
+        self.send_private(key, id, framed);
         Step::More
     }
 
     /// Takes one event into a private batch if the reader may and wants to see it, and moves on. `false`: the batch
     /// is full.
-    fn take(
+    fn take<'r>(
         &mut self,
         view: &ViewKey,
-        round: &Round,
-        entry: &Entry,
+        event: &Event<'r>,
         position: &mut Offsets,
-        pending: &mut Pending,
+        pending: &mut Pending<'r>,
     ) -> bool {
+        let (round, entry) = (event.round, event.entry);
         if position.get(&entry.partition).is_some_and(|at| entry.offset < *at) {
             return true;
         }
         let Some(topic) = self.topics.get_mut(view.topic) else { return true };
-        let physical = Arc::clone(&topic.physical);
-        let event = Event::new(&physical, round, entry, self.moment.now);
         if event.is_wanted_by(&view.filter) {
-            match view.access.admit(&event) {
-                Ok(_) if pending.is_full_for(&event) => return false,
+            match view.access.admit(event) {
+                Ok(_) if pending.is_full_for(event) => return false,
                 Ok(permitted) => {
                     let tenant = topic.tenant(&tenant_name(view.access.scope()));
                     let (event_type, _) = tenant.event_type(entry.type_hash, round.event_type(entry), &mut self.counts);
                     pending.push(permitted, event_type.row);
                 }
-                Err(Withheld::Failed) => self.undecided.note(&view.access, &event),
+                Err(Withheld::Failed) => self.undecided.note(&view.access, event),
                 Err(_) => {}
             }
         }
@@ -205,18 +213,24 @@ impl Shard {
         true
     }
 
-    /// Puts a private batch into the session's outbox. Says whether there was one.
-    fn send_private(&mut self, key: SessionKey, id: u32, mut pending: Pending) -> bool {
+    /// Closes a private batch, if there is anything in it: which view's it is, its number, and the batch.
+    fn frame_private(&mut self, key: SessionKey, id: u32, mut pending: Pending<'_>) -> Option<(u32, u64, Framed)> {
         if pending.is_empty() {
-            return false;
+            return None;
         }
-        self.announce(key, id);
-        let Some((wants, behind)) = self.behind(key, id) else { return false };
+        let (wants, behind) = self.behind(key, id)?;
         let (wants, position) = (wants.clone(), behind.position.clone());
         let (view, seq) = (behind.view, behind.seq);
+        let cursor = self.batch_cursor(&wants, seq, pending.reached(), || position, None);
+        Some((view, seq, pending.frame(view, seq, &cursor)))
+    }
+
+    /// Puts a private batch into the session's outbox. Says whether there was one.
+    fn send_private(&mut self, key: SessionKey, id: u32, framed: Option<(u32, u64, Framed)>) -> bool {
+        let Some((view, seq, framed)) = framed else { return false };
+        self.announce(key, id);
+        let Some((_, behind)) = self.behind(key, id) else { return false };
         behind.seq += 1;
-        let cursor = self.seal_batch(&wants, seq, || position, pending.reached());
-        let framed = pending.frame(&cursor);
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count);
         }
@@ -301,7 +315,7 @@ impl Shard {
         let (topic, access) = (wants.topic, wants.access.clone());
         behind.announced = true;
         let at = Joined { view: behind.view, seq: behind.seq };
-        let sealed = |offsets: &Offsets| self.seal(topic, access.scope(), true, offsets);
+        let sealed = |offsets: &Offsets| self.seal(topic, access.scope(), offsets);
         let gap = (reason == MovedReason::Expired).then(|| (sealed(before), sealed(after)));
         self.say(key, &ServerFrame::Moved(Moved { subscription: id, at, recovered: false, reason, gap }));
     }

@@ -118,7 +118,7 @@ impl Shard {
         let Some(session) = self.sessions.get(key) else { return Vec::new() };
         let sealed = |(id, position): (u32, Offsets)| {
             let wants = &session.subscriptions.iter().find(|s| s.id == id)?.wants;
-            Some((id, self.seal(wants.topic, wants.access.scope(), true, &position)))
+            Some((id, self.seal(wants.topic, wants.access.scope(), &position)))
         };
         positions.into_iter().filter_map(sealed).collect()
     }

@@ -89,6 +89,11 @@ impl Topic {
         self.tenants.entry(hash, |t| t.name == *name, |t| name_hash(&t.name)).or_insert_with(make).into_mut()
     }
 
+    /// Whether a tenant of this hash may be here: looks at some bits of it.
+    pub fn may_have(&self, hash: u64) -> bool {
+        self.tenants.find(hash, |_| true).is_some()
+    }
+
     /// The tenant, if anybody of it wants this topic.
     pub fn find_tenant(&mut self, hash: u64, name: &str) -> Option<&mut Tenant> {
         self.tenants.find_mut(hash, |tenant| &*tenant.name == name)

@@ -7,32 +7,35 @@ use tidegate_gate::{Scope, Withheld};
 use tidegate_log::{Offsets, TopicId, TopicKey};
 use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
 
+use super::batch::Pending;
+use super::by_tenant::ByTenant;
 use super::keyed::Met;
-use super::reached::Reached;
+use super::position::Ends;
 use super::shard::Shard;
 use super::undecided::UndecidedList;
-use super::view::{Event, Sealed, View, ViewKey, ViewRef, is_full};
+use super::view::{Event, View, ViewKey, ViewRef};
 use super::{Effect, SessionKey};
 use crate::feed::Round;
 use crate::ledger::RowId;
-use crate::session::{Behind, Reading, SubscriptionState};
+use crate::session::{Behind, Format, Reading, SubscriptionState};
 
 impl Shard {
     /// Rounds that have come, in their order: what a view gets of all of them goes out together.
     pub(super) fn rounds(&mut self, rounds: Vec<Arc<Round>>) {
+        let mut ends = Ends::of(&rounds);
         let mut touched: Vec<ViewRef> = Vec::new();
-        for round in &rounds {
-            self.offer(round, &mut touched);
+        let by_tenant = ByTenant::of(&rounds, &self.topics);
+        let mut filling = Filling::default();
+        for (physical, events) in by_tenant.lines() {
+            for (round, entry) in events {
+                self.offer(&Event::new(physical, round, entry, self.moment.now), &mut filling);
+            }
+            for at in 0..filling.views.len() {
+                self.close_batch(&mut filling, at, Some(&mut ends));
+            }
+            touched.append(&mut filling.views);
         }
-        let mut ends = Ends::default();
-        for &(key, partition, next) in rounds.iter().flat_map(|round| &round.reached) {
-            let at = ends.reached.entry((key, partition)).or_insert(next);
-            *at = (*at).max(next);
-        }
-        for &view in &touched {
-            self.frame_view(view, Some(&mut ends));
-        }
-        for &(key, partition, next) in rounds.iter().flat_map(|round| &round.reached) {
+        for (key, partition, next) in ends.iter() {
             if let Some(topic) = self.topics.get_mut(key) {
                 let at = topic.tail.entry(partition).or_insert(next);
                 *at = (*at).max(next);
@@ -41,7 +44,7 @@ impl Shard {
         }
         for view in touched {
             if let Some(view) = self.views.get_mut(view) {
-                view.round_reached.clear();
+                view.reached.clear();
             }
         }
         for round in rounds {
@@ -49,68 +52,48 @@ impl Shard {
         }
     }
 
-    /// Offers each event to the views that want it.
-    fn offer(&mut self, round: &Round, touched: &mut Vec<ViewRef>) {
-        let mut full: Vec<ViewRef> = Vec::new();
-        // Records come in runs of one topic.
-        let mut physical: Option<(TopicKey, Arc<str>)> = None;
-        for entry in &round.entries {
-            let Some(topic) = self.topics.get_mut(entry.topic) else { continue };
-            if physical.as_ref().is_none_or(|(of, _)| *of != entry.topic) {
-                physical = Some((entry.topic, Arc::clone(&topic.physical)));
-            }
-            let Some((_, physical)) = &physical else { continue };
-            let Some(tenant) = topic.find_tenant(entry.tenant_hash, round.tenant(entry)) else { continue };
-            let (event_type, keyed) = tenant.event_type(entry.type_hash, round.event_type(entry), &mut self.counts);
-            if event_type.views.is_empty() && keyed.is_empty() {
-                continue;
-            }
-            self.offered += 1;
-            let event = &Event::new(physical, round, entry, self.moment.now);
-            let (views, undecided) = (&mut self.views, &mut self.undecided);
-            let (row, number) = (event_type.row, self.offered);
-            let mut offer = Offer { views, undecided, touched: &mut *touched, full: &mut full, event, row };
-            event_type.views.iter().for_each(|&view| offer.to(view));
-            keyed.meet(round, entry, |met| match met {
-                Met::Views(views) => views.iter().for_each(|&view| offer.by_key(view, number)),
-                Met::Undecidable(access) => offer.undecided.note(access, event),
-            });
-            for view in full.split_off(0) {
-                self.frame_view(view, None);
-                let (views, undecided) = (&mut self.views, &mut self.undecided);
-                Offer { views, undecided, touched: &mut *touched, full: &mut full, event, row }.to(view);
-            }
+    /// Offers an event to the views that want it.
+    fn offer<'r>(&mut self, event: &Event<'r>, filling: &mut Filling<'r>) {
+        let (round, entry) = (event.round, event.entry);
+        let Some(topic) = self.topics.get_mut(entry.topic) else { return };
+        let Some(tenant) = topic.find_tenant(entry.tenant_hash, round.tenant(entry)) else { return };
+        let (event_type, keyed) = tenant.event_type(entry.type_hash, round.event_type(entry), &mut self.counts);
+        if event_type.views.is_empty() && keyed.is_empty() {
+            return;
+        }
+        self.offered += 1;
+        let (row, number) = (event_type.row, self.offered);
+        let mut offer = Offer { views: &mut self.views, undecided: &mut self.undecided, filling, event, row };
+        event_type.views.iter().for_each(|&view| offer.to(view));
+        keyed.meet(round, entry, |met| match met {
+            Met::Views(views) => views.iter().for_each(|&view| offer.by_key(view, number)),
+            Met::Undecidable(access) => offer.undecided.note(access, event),
+        });
+        for (view, at) in std::mem::take(&mut filling.full) {
+            self.close_batch(filling, at, None);
+            Offer { views: &mut self.views, undecided: &mut self.undecided, filling, event, row }.to(view);
         }
     }
 
-    /// Closes a view's batch and puts it into the outbox of every member. `ends` is there when all of the rounds was
-    /// offered to it: then it reached the end of each partition that it touched.
-    fn frame_view(&mut self, view_ref: ViewRef, ends: Option<&mut Ends>) {
-        let Some(view) = self.views.get_mut(view_ref).filter(|view| !view.pending.is_empty()) else { return };
+    /// Closes the batch at this place and puts it into the outbox of every member of its view. `ends` is there when all of
+    /// the rounds was offered to it: then it reached the end of each partition that it touched.
+    fn close_batch(&mut self, filling: &mut Filling<'_>, at: usize, ends: Option<&mut Ends>) {
+        let (view_ref, batch) = (filling.views[at], &mut filling.batches[at]);
+        let Some(view) = self.views.get_mut(view_ref).filter(|_| !batch.is_empty()) else { return batch.clear() };
         let (id, seq) = (view.id, view.seq);
         view.seq += 1;
-        let mut pending = std::mem::take(&mut view.pending);
-        let members = std::mem::take(&mut view.members);
-        let key = &self.views[view_ref].key;
-        let position = || Self::live_position(&self.views, &self.topics, view_ref);
-        let reached = pending.reached();
         if let Some(ends) = &ends {
-            reached.advance(|partition| ends.reached.get(&(key.topic, partition)).copied());
+            ends.complete(view.key.topic, batch.reached());
         }
-        let framed = match ends {
-            Some(ends) if !is_full(key.format, seq) => {
-                let cursor = ends.cursor(key, reached, |reached| self.seal_batch(key, seq, position, reached));
-                pending.frame(cursor)
-            }
-            _ => {
-                let cursor = self.seal_batch(key, seq, position, reached);
-                pending.frame(&cursor)
-            }
-        };
+        batch.reached().iter().for_each(|(partition, next)| view.reached.insert(partition, next));
+        let members = std::mem::take(&mut view.members);
+        let position = || Self::live_position(&self.views, &self.topics, view_ref);
+        let cursor = self.batch_cursor(&self.views[view_ref].key, seq, batch.reached(), position, ends);
+        let framed = batch.frame(id, seq, &cursor);
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count) * members.len() as u64;
         }
-        let tenant = tenant_of(key.access.scope());
+        let tenant = tenant_of(self.views[view_ref].key.access.scope());
         let mut exhausted: Vec<SessionKey> = Vec::new();
         for &(key, _) in &members {
             let Some(session) = self.sessions.get_mut(key) else { continue };
@@ -121,10 +104,9 @@ impl Shard {
                 exhausted.push(key);
             }
         }
-        let Some(view) = self.views.get_mut(view_ref) else { return };
-        view.members = members;
-        view.pending = pending;
-        framed.reached.iter().for_each(|(partition, next)| view.round_reached.insert(partition, next));
+        if let Some(view) = self.views.get_mut(view_ref) {
+            view.members = members;
+        }
         for key in exhausted {
             self.pause(key);
         }
@@ -159,20 +141,6 @@ impl Shard {
         };
         subscription.state = SubscriptionState::Behind(Box::new(behind));
         self.leave(view, key, id);
-    }
-
-    /// Where the members of a live view stand: at the end of the last round, and in the round being handled as far as
-    /// the view's batches came.
-    pub(super) fn live_position(
-        views: &SlotMap<ViewRef, View>,
-        topics: &super::index::Topics,
-        view: ViewRef,
-    ) -> Offsets {
-        let Some(view) = views.get(view) else { return Offsets::new() };
-        let Some(topic) = topics.get(view.key.topic) else { return Offsets::new() };
-        let mut position = topic.tail.clone();
-        position.extend(view.round_reached.iter());
-        position
     }
 
     /// The view of that key, made when new.
@@ -276,52 +244,57 @@ impl Shard {
     }
 }
 
-/// Where rounds that are handled together end, and the cursor that says so: views that touched the same partitions stand
-/// at the same place, and those of one tenant share it.
+/// The batches that are being filled, of one tenant's views. They are used again for the next tenant's.
 #[derive(Default)]
-struct Ends {
-    reached: hashbrown::HashMap<(TopicKey, i32), i64>,
-    sealed: Option<(TopicKey, Scope, Reached, Sealed)>,
+struct Filling<'r> {
+    /// Whose batches they are, each at its place.
+    views: Vec<ViewRef>,
+    batches: Vec<Pending<'r>>,
+    /// The views that have no room for an event before their batch is closed, with its place.
+    full: Vec<(ViewRef, usize)>,
 }
 
-impl Ends {
-    fn cursor(&mut self, of: &ViewKey, reached: &Reached, seal: impl FnOnce(&Reached) -> Sealed) -> &Sealed {
-        let same = |(topic, scope, sealed, _): &(TopicKey, Scope, Reached, Sealed)| {
-            (*topic, scope, sealed) == (of.topic, of.access.scope(), reached)
-        };
-        let known = self.sealed.take().filter(same);
-        let new = || (of.topic, of.access.scope().clone(), reached.clone(), seal(reached));
-        &self.sealed.insert(known.unwrap_or_else(new)).3
+impl Filling<'_> {
+    /// Begins the batch of a view: its place.
+    fn begin(&mut self, view: ViewRef, format: Format) -> usize {
+        let at = self.views.len();
+        self.views.push(view);
+        match self.batches.get_mut(at) {
+            Some(batch) => batch.begin(format),
+            None => self.batches.push(Pending::new(format)),
+        }
+        at
     }
 }
 
 /// One event, offered to views.
-struct Offer<'a, 'e> {
+struct Offer<'a, 'r> {
     views: &'a mut SlotMap<ViewRef, View>,
     undecided: &'a mut UndecidedList,
-    /// The views whose batch it began.
-    touched: &'a mut Vec<ViewRef>,
-    /// The views that have no room for it before their batch is framed.
-    full: &'a mut Vec<ViewRef>,
-    event: &'a Event<'e>,
+    filling: &'a mut Filling<'r>,
+    event: &'a Event<'r>,
     row: RowId,
 }
 
 impl Offer<'_, '_> {
     /// To a view that wants its type.
     fn to(&mut self, view_ref: ViewRef) {
-        if let Some(view) = self.views.get_mut(view_ref) {
-            match view.key.access.admit(self.event) {
-                Ok(_) if view.pending.is_full_for(self.event) => self.full.push(view_ref),
-                Ok(permitted) => {
-                    if view.pending.is_empty() {
-                        self.touched.push(view_ref);
-                    }
-                    view.pending.push(permitted, self.row);
+        let Some(view) = self.views.get_mut(view_ref) else { return };
+        match view.key.access.admit(self.event) {
+            Ok(permitted) => {
+                if self.filling.views.get(view.filling) != Some(&view_ref) {
+                    view.filling = self.filling.begin(view_ref, view.key.format);
                 }
-                Err(Withheld::Failed) => self.undecided.note(&view.key.access, self.event),
-                Err(_) => {}
+                let at = view.filling;
+                let batch = &mut self.filling.batches[at];
+                if batch.is_full_for(self.event) {
+                    self.filling.full.push((view_ref, at));
+                } else {
+                    batch.push(permitted, self.row);
+                }
             }
+            Err(Withheld::Failed) => self.undecided.note(&view.key.access, self.event),
+            Err(_) => {}
         }
     }
 

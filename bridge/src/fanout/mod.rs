@@ -6,12 +6,15 @@
 //! event that is offered) for sessions (`publish`) and requests (`requests`),
 //! `renew` (other grants, other rules), `clock` (heartbeats, expiry, idle topics), `observe` (`$ledger`).
 
+mod batch;
 mod behind;
+mod by_tenant;
 mod clock;
 mod index;
 mod keyed;
 mod live;
 mod observe;
+mod position;
 mod publish;
 mod publishing;
 mod reached;
@@ -44,11 +47,12 @@ use crate::feed::{Round, TopicTable};
 use crate::ledger::NodeSnapshot;
 use crate::session::{Format, Outbox};
 
+pub use batch::Pending;
 pub use publishing::{Offering, Publisher, Receipt};
 pub use requests::{Outcomes, Request};
 pub use shard::Shard;
 pub use undecided::Undecided;
-pub use view::{Event, Pending, ViewKey, ViewRef};
+pub use view::{Event, ViewKey, ViewRef};
 
 new_key_type! {
     /// Names a session of one shard.

@@ -1,7 +1,5 @@
 //! How far a batch came: nearly always in one partition, so that it takes no memory of its own.
 
-use tidegate_log::Offsets;
-
 /// The next offset of each partition that a batch touched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reached {
@@ -20,7 +18,7 @@ impl Reached {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = (i32, i64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (i32, i64)> + Clone {
         self.first.iter().chain(&self.more).copied()
     }
 
@@ -35,11 +33,5 @@ impl Reached {
     pub fn clear(&mut self) {
         self.first = None;
         self.more.clear();
-    }
-}
-
-impl From<&Reached> for Offsets {
-    fn from(reached: &Reached) -> Self {
-        reached.iter().collect()
     }
 }

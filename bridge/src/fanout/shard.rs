@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use slotmap::SlotMap;
-use tidegate_log::{Offsets, TopicKey};
 use tidegate_protocol::code::{self, CloseCode, ErrorCode};
-use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::frame::{BadFrame, ClientFrame, Failed, LogState, ServerFrame, Welcome};
 use tidegate_protocol::json::Raw;
 use tidegate_protocol::ledger::Sessions;
@@ -15,17 +13,16 @@ use tidegate_protocol::timestamp::Millis;
 
 use super::index::Topics;
 use super::publishing::Publisher;
-use super::reached::Reached;
 use super::requests::Requests;
 use super::undecided::UndecidedList;
-use super::view::{Sealed, View, ViewKey, ViewRef, is_full};
+use super::view::{View, ViewKey, ViewRef};
 use super::window::Window;
 use super::{Effect, Input, Moment, Newcomer, Options, Rules, SessionKey};
 use crate::cursor::Sealer;
 use crate::ledger::{Counts, ShardSnapshot};
 use crate::session::{Format, Session, SubscriptionState, failed};
 use crate::turns::Turns;
-use tidegate_gate::{Place, Principal, Scope};
+use tidegate_gate::{Place, Principal};
 
 /// Sessions of one thread, and all that is done for them.
 pub struct Shard {
@@ -384,42 +381,5 @@ impl Shard {
     pub(super) fn view_id(&mut self) -> u32 {
         self.next_view = self.next_view.wrapping_add(self.options.shard.1);
         self.next_view
-    }
-
-    /// Seals the cursor of a batch: of what it reached, or, for readers that keep no more than one, of the `position`
-    /// which that makes.
-    pub(super) fn seal_batch(
-        &self,
-        of: &ViewKey,
-        seq: u64,
-        position: impl FnOnce() -> Offsets,
-        reached: &Reached,
-    ) -> Sealed {
-        let full = is_full(of.format, seq);
-        if !full {
-            return Sealed { cursor: self.seal(of.topic, of.access.scope(), false, &reached.into()), full };
-        }
-        let mut position = position();
-        for (partition, next) in reached.iter() {
-            let at = position.entry(partition).or_insert(next);
-            *at = (*at).max(next);
-        }
-        Sealed { cursor: self.seal(of.topic, of.access.scope(), true, &position), full }
-    }
-
-    /// Seals a position in a topic for the readers of one scope.
-    pub(super) fn seal(&self, topic: TopicKey, scope: &Scope, full: bool, offsets: &Offsets) -> String {
-        let Some(topic) = self.topics.get(topic) else { return String::new() };
-        let tenant = match scope {
-            Scope::Tenant(tenant) => tenant.to_string(),
-            Scope::Public => String::new(),
-        };
-        self.sealer.seal(&Cursor {
-            tenant,
-            topic: topic.physical.to_string(),
-            topic_id: topic.id.unwrap_or_default(),
-            full,
-            offsets: offsets.clone(),
-        })
     }
 }

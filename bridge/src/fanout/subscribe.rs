@@ -246,7 +246,7 @@ impl Shard {
         let (request, wants) = (subscription.request, subscription.wants.clone());
         let Some(topic) = self.topics.get(wants.topic) else { return };
         let (at_tail, version) = (topic.tail == position, topic.version);
-        let cursor = self.seal(wants.topic, wants.access.scope(), true, &position);
+        let cursor = self.seal(wants.topic, wants.access.scope(), &position);
         let (state, at) = if at_tail && live {
             let (view, at) = self.join(wants, key, id);
             (SubscriptionState::Live(view), at)

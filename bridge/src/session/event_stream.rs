@@ -14,6 +14,11 @@ pub fn message(out: &mut Vec<u8>, name: Option<&str>, data: &[u8], id: Option<&s
     out.push(b'\n');
 }
 
+/// Bytes of a message without an id.
+pub fn message_length(name: Option<&str>, data: &[u8]) -> usize {
+    name.map_or(0, |name| "event: \n".len() + name.len()) + "data: \n\n".len() + lines_length(data)
+}
+
 /// Appends one field; `value` holds no line ends.
 pub fn field(out: &mut Vec<u8>, name: &str, value: &str) {
     out.extend_from_slice(name.as_bytes());
@@ -32,6 +37,11 @@ pub fn lines(out: &mut Vec<u8>, mut data: &[u8]) {
         data = &data[at + ends..];
     }
     out.extend_from_slice(data);
+}
+
+/// Bytes that [`lines`] appends, or a few more.
+pub fn lines_length(data: &[u8]) -> usize {
+    data.len() + memchr::memchr2_iter(b'\n', b'\r', data).count() * "\ndata: ".len()
 }
 
 /// Ends what was appended last with an id: it must be a message, and have none yet.

@@ -1,6 +1,6 @@
 //! The server's side of RFC 6455 framing: unmasked, unfragmented text and close frames.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tidegate_protocol::code::CloseCode;
 
 const TEXT: u8 = 0x81;
@@ -44,7 +44,9 @@ pub fn finish(mut frame: Vec<u8>) -> Bytes {
         }
     };
     frame[from] = TEXT;
-    Bytes::from(frame).slice(from..)
+    let mut frame = Bytes::from(frame);
+    frame.advance(from);
+    frame
 }
 
 /// A close frame.

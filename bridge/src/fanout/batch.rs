@@ -1,0 +1,163 @@
+//! Batches: the events of a view that one message carries.
+//!
+//! What goes into a batch must be [`Permitted`] for the view's own access: a path that forgets the gate does not
+//! compile.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use tidegate_gate::Permitted;
+use tidegate_protocol::frame::BatchWriter;
+
+use super::position::Sealed;
+use super::reached::Reached;
+use super::view::Event;
+use crate::feed::{Entry, Round};
+use crate::ledger::RowId;
+use crate::session::{BatchRows, Format, event_stream, websocket_frame};
+
+/// Payload bytes after which a batch is closed: 64 KiB, or one event.
+pub const BATCH_BYTES: usize = 64 * 1024;
+
+/// Room that a batch's head, cursor and tail may take of that.
+const AROUND: usize = 512;
+
+/// What the head and the tail take, but for the cursor.
+const HEAD_AND_TAIL: usize = 96;
+
+/// A batch that is being filled. It holds on to where its events lie, and copies them when it is framed: then it is known
+/// how many bytes that takes. Only what the gate let through goes into it:
+///
+/// ```
+/// # use tidegate::{fanout::{Event, Pending}, ledger::RowId};
+/// fn asks_the_gate<'r>(batch: &mut Pending<'r>, event: &Event<'r>, access: &tidegate_gate::Access, row: RowId) {
+///     if let Ok(permitted) = access.admit(event) {
+///         batch.push(permitted, row);
+///     }
+/// }
+/// ```
+///
+/// and a way that forgets to ask does not compile:
+///
+/// ```compile_fail,E0308
+/// # use tidegate::{fanout::{Event, Pending}, ledger::RowId};
+/// fn forgets_the_gate<'r>(batch: &mut Pending<'r>, event: &Event<'r>, access: &tidegate_gate::Access, row: RowId) {
+///     batch.push(event, row);
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct Pending<'r> {
+    format: Format,
+    events: Vec<(&'r Round, &'r Entry, RowId)>,
+    /// Bytes that the events will take.
+    bytes: usize,
+    reached: Reached,
+}
+
+/// A batch that is framed.
+#[derive(Debug)]
+pub struct Framed {
+    /// The frame, or the messages.
+    pub bytes: Rc<Bytes>,
+    /// What the ledger and the in-flight tables keep of it.
+    pub rows: Rc<BatchRows>,
+}
+
+impl<'r> Pending<'r> {
+    /// Nothing yet, for readers of this format.
+    pub fn new(format: Format) -> Self {
+        Self { format, ..Self::default() }
+    }
+
+    /// Begins anew, for readers of this format.
+    pub fn begin(&mut self, format: Format) {
+        self.clear();
+        self.format = format;
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Whether one more event would make the batch longer than it may be.
+    pub fn is_full_for(&self, event: &Event<'_>) -> bool {
+        !self.is_empty() && self.bytes + self.length(event.round, event.entry) + AROUND > BATCH_BYTES
+    }
+
+    /// Adds an event that the gate let through.
+    pub fn push(&mut self, permitted: Permitted<'_, Event<'r>>, row: RowId) {
+        let &Event { round, entry, .. } = permitted.event();
+        self.bytes += self.length(round, entry);
+        self.events.push((round, entry, row));
+        self.reached.insert(entry.partition, entry.offset + 1);
+    }
+
+    /// Bytes that an event takes in a batch.
+    fn length(&self, round: &Round, entry: &Entry) -> usize {
+        match self.format {
+            Format::WebSocket => round.wire(entry).len() + 1,
+            Format::Stream => event_stream::lines_length(round.wire(entry)) + 1,
+            Format::Events => {
+                event_stream::message_length(Some(round.event_type(entry)), round.event(entry).as_bytes())
+            }
+        }
+    }
+
+    /// How far it came.
+    pub fn reached(&mut self) -> &mut Reached {
+        &mut self.reached
+    }
+
+    /// Closes the batch as this one of a view, with the cursor that goes with it. Nothing waits then.
+    pub fn frame(&mut self, view: u32, seq: u64, Sealed { cursor, full }: &Sealed) -> Framed {
+        let length = self.bytes + cursor.len() + HEAD_AND_TAIL;
+        let bytes = match self.format {
+            Format::WebSocket => {
+                let mut frame = websocket_frame::begin(length);
+                BatchWriter::head(&mut frame, view, seq);
+                self.write_entries(|wire| frame.extend_from_slice(wire));
+                BatchWriter::tail(&mut frame, cursor, *full);
+                websocket_frame::finish(frame)
+            }
+            Format::Stream => {
+                let mut message = Vec::with_capacity(length);
+                message.extend_from_slice(b"data: ");
+                BatchWriter::head(&mut message, view, seq);
+                self.write_entries(|wire| event_stream::lines(&mut message, wire));
+                BatchWriter::tail(&mut message, cursor, *full);
+                message.extend_from_slice(b"\n\n");
+                message.into()
+            }
+            Format::Events => {
+                let mut messages = Vec::with_capacity(length);
+                for (round, entry, _) in &self.events {
+                    let event_type = Some(round.event_type(entry));
+                    event_stream::message(&mut messages, event_type, round.event(entry).as_bytes(), None);
+                }
+                event_stream::identify(&mut messages, cursor);
+                messages.into()
+            }
+        };
+        let rows = Rc::new(BatchRows::new(self.events.iter().map(|(_, _, row)| *row).collect()));
+        self.clear();
+        Framed { bytes: Rc::new(bytes), rows }
+    }
+
+    /// Forgets what waits.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.bytes = 0;
+        self.reached.clear();
+    }
+
+    /// Writes the entries as they stand in a batch frame, with commas between them.
+    fn write_entries(&self, mut write: impl FnMut(&[u8])) {
+        for (at, (round, entry, _)) in self.events.iter().enumerate() {
+            if at > 0 {
+                write(b",");
+            }
+            write(round.wire(entry));
+        }
+    }
+}
