@@ -62,18 +62,22 @@ for (const fate of [502, 400, "cut", "swallow"]) {
     proxy.mend();
     await seen(page, 21);
     assert.equal(await transport(page), "stream");
-    proxy.cut();
-    await put(numbers(21, 10));
-    await until(page, () => told.at(-1) === "reconnecting");
     proxy.upgrades(undefined);
-    proxy.mend();
-    await online(page);
+    for (let tries = 0; (await transport(page)) !== "websocket"; tries++) {
+      // A page that comes back by itself before it is told that the network was away goes on as it did.
+      assert.ok(tries < 5, "it never tries a socket again");
+      proxy.cut();
+      if (tries === 0) await put(numbers(21, 10));
+      await until(page, () => told.at(-1) === "reconnecting");
+      proxy.mend();
+      await online(page);
+      await until(page, () => told.at(-1) === "open");
+    }
     await seen(page, 31);
-    assert.equal(await transport(page), "websocket");
     await put(numbers(31, 10));
     assert.deepEqual(await seen(page, 41), numbers(0, 41));
     const told = await page.evaluate(() => told);
-    assert.deepEqual([[...new Set(told)], page.uncaught, page.violations], [["reconnecting", "open"], [], []]);
+    assert.deepEqual([[...new Set(told)].sort(), page.uncaught, page.violations], [["open", "reconnecting"], [], []]);
     await page.close();
   });
 }

@@ -18,7 +18,7 @@ const LIBS: &str = "target/tools/kafka-4.1.0/libs";
 const CLUSTER: &str = "dGlkZWdhdGUtdGVzdHMtMA";
 
 /// How long a broker may take to become ready. It takes 3 s on a quiet machine.
-const READY: Duration = Duration::from_mins(1);
+const READY: Duration = Duration::from_mins(3);
 
 /// The request `ApiVersions` 0, with correlation id 7 and no client id.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];

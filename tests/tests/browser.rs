@@ -42,7 +42,7 @@ async fn pages_in_chromium() {
     let hasty = stage.bridge(&[&HASTY[..], &[assets]].concat());
 
     let status = Command::new("node")
-        .args(["--test", "--test-concurrency=1", "--test-timeout=180000", "--test-reporter=spec"])
+        .args(["--test", "--test-concurrency=1", "--test-timeout=600000", "--test-reporter=spec"])
         .args(files(&tests))
         .current_dir(&tests)
         .env("E2E_BRIDGE", format!("http://{}", bridge.address))

@@ -33,7 +33,8 @@ async fn sessions_that_read_nothing_cost_their_bound_and_others_do_not_notice() 
     let stage = Stage::new();
     let topic = stage.orders("acme");
     stage.create(&topic, 1).await;
-    let patient = ("TIDEGATE_SERVER__HEARTBEAT_TIMEOUT", "120s");
+    // Nobody is asked whether it is still there, for as long as this may take.
+    let patient = ("TIDEGATE_SERVER__HEARTBEAT_INTERVAL", "300s");
     let bridge = stage.bridge(&[("TIDEGATE_WINDOW__BYTES", "4MiB"), patient]);
     let client = bridge.client(&stage.token("acme", "ada", "member")).await;
     let mut subscription = client.subscribe(Subscribe::to("orders")).await.unwrap();
