@@ -10,7 +10,10 @@ use super::target::Hold::EachRun;
 
 const NAME: &str = "growth";
 
-/// Deliveries a second, however many sessions share them.
+/// Events a second: so few that each is written by itself, however few the sessions are.
+const EVENTS: f64 = 100.0;
+
+/// Deliveries a second that one core is surely good for: many sessions get fewer events.
 const DELIVERIES: f64 = 100_000.0;
 
 /// How many times as dear more may be.
@@ -28,7 +31,7 @@ pub(super) fn growth(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result
     others(bench, summary)
 }
 
-/// The same deliveries a second, to few sessions and to many: beside the bare loop with as many.
+/// Events at a pace, to few sessions and to many: beside the bare loop with as many.
 fn sessions(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     // Where there is little time, the ends will do.
     let sizes = if bench.is_quick() { vec![100, 10_000] } else { vec![100, 1000, 10_000] };
@@ -36,7 +39,7 @@ fn sessions(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     for round in 1..=bench.rounds(1, 3) {
         let mut ratios = Vec::new();
         for &sessions in &sizes {
-            let pace = Pace { sessions, tenants: 1, rate: DELIVERIES / sessions as f64 };
+            let pace = Pace { sessions, tenants: 1, rate: EVENTS.min(DELIVERIES / sessions as f64) };
             let measured = [pace.write_loop(bench, summary)?, pace.bridge(bench, summary)?];
             let [bare_us, ours_us] = [&measured[0], &measured[1]].map(|run| figure(run, "cpu_us_per_delivery"));
             summary.take(round, NAME, &format!("write_loop_{sessions}"), &measured[0]);
