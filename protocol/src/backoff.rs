@@ -15,7 +15,9 @@ pub const RECONNECT: Backoff = Backoff { base: 500, cap: 20_000 };
 impl Backoff {
     /// The wait before attempt `attempt` (0 is the first retry); `random` is uniform in 0..1.
     pub fn delay(self, attempt: u32, random: f64) -> u64 {
-        let bound = self.base.saturating_mul(1u64.checked_shl(attempt).unwrap_or(u64::MAX)).min(self.cap);
+        // Doubled that often, unless it would not fit.
+        let fits = self.base.leading_zeros() > attempt.min(63);
+        let bound = if fits { self.base.wrapping_shl(attempt) } else { u64::MAX }.min(self.cap);
         (bound as f64 * random.clamp(0.0, 1.0)) as u64
     }
 }

@@ -146,7 +146,7 @@ impl ClientFrame {
                 body.text("token", &hello.token);
                 body.text("client", &hello.client);
                 if !hello.features.is_empty() {
-                    body.array("features", &hello.features, |out, text| write::string(out, text));
+                    body.texts("features", &hello.features);
                 }
             }),
             Self::Subscribe(subscribe) => frame.object("subscribe", |body| subscribe.write(body)),
@@ -193,10 +193,10 @@ impl Subscribe {
         body.integer("id", self.id);
         body.text("topic", &self.topic);
         if !self.types.is_empty() {
-            body.array("types", &self.types, |out, text| write::string(out, text));
+            body.texts("types", &self.types);
         }
         if !self.keys.is_empty() {
-            body.array("keys", &self.keys, |out, text| write::string(out, text));
+            body.texts("keys", &self.keys);
         }
         body.optional_text("consumer", self.consumer.as_deref());
         match &self.from {
@@ -204,7 +204,7 @@ impl Subscribe {
             From::Earliest => body.text("from", "earliest"),
             From::Time(at) => body.object("from", |from| from.integer("time", *at)),
             From::Cursor(tokens) => {
-                body.object("from", |from| from.array("cursor", tokens, |out, text| write::string(out, text)));
+                body.object("from", |from| from.texts("cursor", tokens));
             }
         }
         if !self.group_by.is_empty() {

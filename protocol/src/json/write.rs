@@ -132,6 +132,11 @@ impl<'a> Object<'a> {
         inner.end();
     }
 
+    /// An array of strings.
+    pub fn texts(&mut self, name: &str, texts: &[String]) {
+        self.array(name, texts, |out, text| string(out, text));
+    }
+
     /// An array member, each element written by `each`.
     pub fn array<T>(&mut self, name: &str, items: impl IntoIterator<Item = T>, each: impl FnMut(&mut String, T)) {
         array(self.name(name), items, each);

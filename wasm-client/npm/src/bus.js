@@ -47,7 +47,7 @@ export class Bus extends EventTarget {
     bus.#url = url.replace(/^ws/, "http");
     const opened = new Promise((resolve, reject) => {
       const dispatch = (batch, isTime) => bus.#batch(batch, isTime);
-      bus.#link = new Link(Core, url, { client, timeout, transports }, bus.#makeHooks(token, resolve, reject), dispatch);
+      bus.#link = new Link(Core, url, [client, timeout, transports], bus.#makeHooks(token, resolve, reject), dispatch);
     });
     bus.#link.tell("connect");
     return { bus, opened };

@@ -1,4 +1,4 @@
-import load, { Core } from "./tidegate_client.js";
+import * as glue from "./tidegate_client_bg.js";
 import { Bus } from "./bus.js";
 import { TidegateError } from "./error.js";
 
@@ -11,7 +11,7 @@ let loaded = false;
 
 /** Loads the WebAssembly module, once however often it is called. */
 export default function init(source) {
-  loading ??= load(source === undefined ? undefined : { module_or_path: source }).then(
+  loading ??= load(source).then(
     () => {
       loaded = true;
     },
@@ -23,6 +23,25 @@ export default function init(source) {
   return loading;
 }
 
+/** Makes the module of whatever holds it. */
+async function load(source = new URL("tidegate_client_bg.wasm", import.meta.url)) {
+  const imports = { "./tidegate_client_bg.js": glue };
+  source = await source;
+  if (typeof source === "string" || source instanceof URL || source instanceof Request) source = await fetch(source);
+  let made;
+  if (source instanceof Response) {
+    if (!source.ok) throw new Error(`init: ${source.url} was answered ${source.status} ${source.statusText}`);
+    // Only what is served as WebAssembly can be compiled while it comes.
+    const streams = source.headers.get("content-type")?.startsWith("application/wasm");
+    made = await (streams ? WebAssembly.instantiateStreaming(source, imports) : WebAssembly.instantiate(await source.arrayBuffer(), imports));
+  } else {
+    made = await WebAssembly.instantiate(source, imports);
+  }
+  const { exports } = made.instance ?? made;
+  glue.__wbg_set_wasm(exports);
+  exports.__wbindgen_start();
+}
+
 /** Connects to a bridge; fulfilled with the bus once the bridge has welcomed it. */
 export async function connect(url, options) {
   if (!loaded) throw new TidegateError("not_initialized", 'call init() first: `await init()` from "@tidegate/client"');
@@ -31,7 +50,7 @@ export async function connect(url, options) {
   signal?.throwIfAborted();
   const address = new URL(url, globalThis.location?.href);
   address.protocol = address.protocol.replace("http", "ws");
-  const { bus, opened } = Bus.open(Core, address.href, options);
+  const { bus, opened } = Bus.open(glue.Core, address.href, options);
   const abort = () => bus.close();
   signal?.addEventListener("abort", abort);
   try {

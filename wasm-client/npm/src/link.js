@@ -39,10 +39,10 @@ export class Link {
   #resting = false;
 
   /**
-   * `does` has a function for each thing that the core may say but what is the socket's business, `dispatch` takes a
-   * batch and whether it is time to stop: it dispatches from `next` on, and puts into `exceptions`, by threes, ordinal,
-   * outcome and reason of what was not simply consumed. None of them throws. The core is at rest until it is told to
-   * `connect`.
+   * `options` are the core's own: a client's name, the handlers' time, a number for the transports allowed. `does` has a
+   * function for each thing that the core may say but what is the socket's business, `dispatch` takes a batch and
+   * whether it is time to stop: it dispatches from `next` on, and puts into `exceptions`, by threes, ordinal, outcome and
+   * reason of what was not simply consumed. None of them throws. The core is at rest until it is told to `connect`.
    */
   constructor(Core, url, options, does, dispatch) {
     const wake = () => this.tell("wake");
@@ -68,8 +68,7 @@ export class Link {
       },
       ledger: (handles) => does.ledger(handles, this.#body),
     };
-    const seed = crypto.getRandomValues(new Uint32Array(4));
-    this.#core = look({ ...options, seed }, () => new Core());
+    this.#core = new Core(...options, ...crypto.getRandomValues(new BigUint64Array(2)));
     addEventListener("online", wake);
   }
 

@@ -31,20 +31,16 @@ pub struct Core {
 #[allow(clippy::needless_pass_by_value)]
 #[wasm_bindgen]
 impl Core {
-    /// A core at rest, with the options that are looked at. `transports`: 0 all that there are, 1 WebSockets only, 2
-    /// streams only.
+    /// A core at rest. `transports`: 0 all that there are, 1 WebSockets only, 2 streams only.
     #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        let seen = Looked::root();
-        let transports = match seen.count("transports") {
+    pub fn new(client: String, handler_timeout: f64, transports: u8, seed: u64, more_seed: u64) -> Self {
+        let transports = match transports {
             1 => Transports::WebSocket,
             2 => Transports::Stream,
             _ => Transports::Auto,
         };
-        let handler_timeout_ms = seen.count("timeout");
-        let options = Options { handler_timeout_ms, transports, ..Options::new(seen.string("client")) };
-        let seed = [["seed/0", "seed/1"], ["seed/2", "seed/3"]];
-        let machine = Machine::new(options, seed.map(|[high, low]| seen.count(high) << 32 | seen.count(low)));
+        let options = Options { handler_timeout_ms: handler_timeout as u64, transports, ..Options::new(client) };
+        let machine = Machine::new(options, [seed, more_seed]);
         Self { machine, arrival: None, exceptions: Vec::new() }
     }
 
@@ -73,7 +69,7 @@ impl Core {
             // The call's number. JavaScript itself knows its own events when they come back.
             "publish" => {
                 let key = seen.member("key").map(|_| seen.string("key"));
-                let call = machine.publish(now, &seen.string("topic"), key.as_deref(), "", &seen.string("event"));
+                let call = machine.offer(now, seen.string("topic"), key, seen.string("event"));
                 return Some(told::number(call.0));
             }
             "id" => return Some(machine.event_id(now)),
@@ -106,7 +102,7 @@ impl Core {
     }
 
     /// The number of the session.
-    pub fn session(&self) -> u32 {
+    pub fn session(&mut self) -> u32 {
         self.arrival.map_or(0, |arrival| arrival.session)
     }
 
@@ -147,7 +143,7 @@ impl Core {
     }
 
     /// When to tell a `tick` at the latest.
-    pub fn deadline(&self) -> f64 {
+    pub fn deadline(&mut self) -> f64 {
         self.machine.deadline().map_or(f64::INFINITY, |at| at as f64)
     }
 }

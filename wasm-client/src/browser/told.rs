@@ -1,50 +1,67 @@
 //! What the core tells JavaScript: frames to send as they are, all else as `["what", …]`.
 
+use tidegate_protocol::frame::Publish;
 use tidegate_protocol::json::write;
 
 use crate::machine::{Effect, Handle, Problem, State, Transport};
 
 /// The text of an effect; `None` for what a page has no use for.
 pub(super) fn told(effect: Effect, now: u64, transport: Transport, token: &str) -> Option<String> {
-    Some(match effect {
-        Effect::Send(frame) => frame,
-        Effect::FetchToken { ask } => Told::new("token").number(ask).end(),
-        Effect::Connect => Told::new("connect").end(),
-        Effect::OpenStream => Told::new("stream").end(),
-        Effect::Disconnect { code, reason } => Told::new("disconnect").number(code).text(reason).end(),
-        Effect::Post(publish) => {
-            let told = Told::new("post").number(publish.id).text(token).text(&publish.topic);
-            told.optional(publish.key.as_deref()).text(&publish.event).end()
+    let effect = match effect {
+        Effect::Send(frame) => return Some(frame),
+        effect => effect,
+    };
+    let what = match &effect {
+        Effect::Send(_) | Effect::TimedOut { .. } | Effect::State(State::Connecting) => "",
+        Effect::FetchToken { .. } => "token",
+        Effect::Connect => "connect",
+        Effect::OpenStream => "stream",
+        Effect::Disconnect { .. } => "disconnect",
+        Effect::Post(_) => "post",
+        Effect::State(State::Open(_)) => "open",
+        Effect::State(State::Waiting { .. }) => "waiting",
+        Effect::State(State::Closed(_)) => "closed",
+        Effect::LogState { .. } => "log",
+        Effect::Subscribed { .. } | Effect::Moved { .. } => "subscribed",
+        Effect::Ended { .. } => "ended",
+        Effect::Published { result: Ok(_), .. } => "published",
+        Effect::Published { result: Err(_), .. } => "refused",
+        Effect::Ledger { .. } => "ledger",
+    };
+    let mut told = Told::new(what);
+    match &effect {
+        Effect::Connect | Effect::OpenStream | Effect::State(State::Closed(None)) => &mut told,
+        Effect::FetchToken { ask } => told.number(*ask),
+        Effect::Disconnect { code, reason } => told.number(*code).text(reason),
+        Effect::Post(Publish { id, topic, key, event, .. }) => {
+            told.number(*id).text(token).text(topic).optional(key.as_deref()).text(event)
         }
-        Effect::State(State::Connecting) | Effect::TimedOut { .. } => return None,
-        Effect::State(State::Open(_)) => Told::new("open").flag(transport == Transport::Stream).end(),
-        Effect::State(State::Waiting { until, problem }) => {
-            Told::new("waiting").number(until.saturating_sub(now)).problem(&problem).end()
-        }
-        Effect::State(State::Closed(None)) => Told::new("closed").end(),
-        Effect::State(State::Closed(Some(problem))) => Told::new("closed").problem(&problem).end(),
-        Effect::LogState { available } => Told::new("log").flag(available).end(),
-        Effect::Subscribed { handles, recovered } => Told::new("subscribed").handles(&handles).flag(recovered).end(),
-        Effect::Moved { handles, reason, recovered, .. } => {
-            Told::new("subscribed").handles(&handles).flag(recovered).text(reason.name()).end()
-        }
-        Effect::Ended { handle, problem } => Told::new("ended").number(handle.0).problem(&problem).end(),
+        Effect::State(State::Open(_)) => told.flag(transport == Transport::Stream),
+        Effect::State(State::Waiting { until, problem }) => told.number(until.saturating_sub(now)).problem(problem),
+        Effect::State(State::Closed(Some(problem))) => told.problem(problem),
+        Effect::LogState { available } => told.flag(*available),
+        Effect::Subscribed { handles, recovered } => told.handles(handles).flag(*recovered),
+        Effect::Moved { handles, reason, recovered, .. } => told.handles(handles).flag(*recovered).text(reason.name()),
+        Effect::Ended { handle, problem } => told.number(handle.0).problem(problem),
         Effect::Published { call, result: Ok(published) } => {
-            Told::new("published").number(call.0).text(&published.event_id).text(&published.correlation_id).end()
+            told.number(call.0).text(&published.event_id).text(&published.correlation_id)
         }
-        Effect::Published { call, result: Err(problem) } => Told::new("refused").number(call.0).problem(&problem).end(),
-        Effect::Ledger { handles, .. } => Told::new("ledger").handles(&handles).end(),
-    })
+        Effect::Published { call, result: Err(problem) } => told.number(call.0).problem(problem),
+        Effect::Ledger { handles, .. } => told.handles(handles),
+        Effect::Send(_) | Effect::TimedOut { .. } | Effect::State(State::Connecting) => return None,
+    };
+    Some(told.end())
 }
 
 /// A problem as `TidegateError` takes it.
 pub(super) fn problem(problem: &Problem) -> String {
     let Problem { code, message, retryable, pointer, retry_after_ms } = problem;
-    let told = Told::new(code).text(message).flag(*retryable).optional(pointer.as_deref());
-    match retry_after_ms {
-        Some(after) => told.number(*after).end(),
-        None => told.end(),
+    let mut told = Told::new(code);
+    told.text(message).flag(*retryable).optional(pointer.as_deref());
+    if let Some(after) = retry_after_ms {
+        told.number(*after);
     }
+    told.end()
 }
 
 /// A number as text.
@@ -64,42 +81,42 @@ impl Told {
         Self(told)
     }
 
-    fn raw(mut self, json: &str) -> Self {
+    fn raw(&mut self, json: &str) -> &mut Self {
         self.0.push(',');
         self.0.push_str(json);
         self
     }
 
-    fn text(mut self, text: &str) -> Self {
+    fn text(&mut self, text: &str) -> &mut Self {
         self.0.push(',');
         write::string(&mut self.0, text);
         self
     }
 
-    fn optional(self, text: Option<&str>) -> Self {
+    fn optional(&mut self, text: Option<&str>) -> &mut Self {
         match text {
             Some(text) => self.text(text),
             None => self.raw("null"),
         }
     }
 
-    fn flag(self, flag: bool) -> Self {
+    fn flag(&mut self, flag: bool) -> &mut Self {
         self.raw(if flag { "true" } else { "false" })
     }
 
-    fn number(mut self, number: impl Into<u64>) -> Self {
+    fn number(&mut self, number: impl Into<u64>) -> &mut Self {
         self.0.push(',');
         write::integer(&mut self.0, number.into());
         self
     }
 
-    fn handles(mut self, handles: &[Handle]) -> Self {
+    fn handles(&mut self, handles: &[Handle]) -> &mut Self {
         self.0.push(',');
         write::array(&mut self.0, handles, |out, handle| write::integer(out, handle.0));
         self
     }
 
-    fn problem(self, of: &Problem) -> Self {
+    fn problem(&mut self, of: &Problem) -> &mut Self {
         self.raw(&problem(of))
     }
 

@@ -7,7 +7,7 @@ use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{ClientFrame, Limits, Publish, Published};
 
 use super::words::{Call, Effect, Problem, Transport};
-use super::{Context, Effects};
+use super::{Context, Effects, NEVER};
 
 /// How long a publish waits for a session.
 const QUEUE_MS: u64 = 10_000;
@@ -27,19 +27,19 @@ pub(super) struct Calls {
 
 impl Calls {
     /// Sends the publish if there is a session, else keeps it for the next.
-    pub(super) fn publish(&mut self, cx: &mut Context<'_>, publish: Publish) {
+    pub(super) fn publish(&mut self, cx: &mut Context, publish: Publish) {
         if self.limits.is_some() {
             return self.send(cx, &publish);
         }
         if self.queued.len() == QUEUED_CALLS || self.queued_bytes + publish.event.len() > QUEUED_BYTES {
-            return refuse(cx.effects, publish.id, not_connected());
+            return refuse(&mut cx.effects, publish.id, not_connected());
         }
         self.queued_bytes += publish.event.len();
         self.queued.push((publish, cx.now));
     }
 
     /// A session is open.
-    pub(super) fn begin(&mut self, cx: &mut Context<'_>, limits: Limits) {
+    pub(super) fn begin(&mut self, cx: &mut Context, limits: Limits) {
         self.limits = Some(limits);
         self.queued_bytes = 0;
         for (publish, _) in std::mem::take(&mut self.queued) {
@@ -95,13 +95,12 @@ impl Calls {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<u64> {
-        let queued = self.queued.first().map(|(_, since)| since + QUEUE_MS);
-        let sent = self.sent.first().map(|(_, since)| since + ANSWER_MS);
-        queued.into_iter().chain(sent).min()
+    pub(super) fn deadline(&self) -> u64 {
+        let queued = self.queued.first().map_or(NEVER, |(_, since)| since + QUEUE_MS);
+        self.sent.first().map_or(queued, |(_, since)| queued.min(since + ANSWER_MS))
     }
 
-    fn send(&mut self, cx: &mut Context<'_>, publish: &Publish) {
+    fn send(&mut self, cx: &mut Context, publish: &Publish) {
         let id = publish.id;
         if cx.transport == Transport::Stream {
             return cx.effects.push_back(Effect::Post(publish.clone()));
@@ -111,7 +110,7 @@ impl Calls {
         // A frame beyond the limit would end the session for good.
         if self.limits.is_some_and(|limits| size > limits.event_bytes || frame.len() as u64 > limits.frame_bytes) {
             let problem = Problem::known(ErrorCode::EventTooLarge, "the event is larger than the bridge accepts");
-            return refuse(cx.effects, id, problem);
+            return refuse(&mut cx.effects, id, problem);
         }
         self.sent.push((id, cx.now));
         cx.effects.push_back(Effect::Send(frame));

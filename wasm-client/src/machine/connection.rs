@@ -3,9 +3,9 @@
 use tidegate_protocol::code::{self, ErrorCode};
 use tidegate_protocol::frame::{ClientFrame, Hello, Refresh, Refreshed, Welcome};
 
-use super::Context;
 use super::transport::Choice;
 use super::words::{Effect, Problem, State, Transport, Transports};
+use super::{Context, NEVER};
 
 /// How long a token source may take.
 const TOKEN_MS: u64 = 30_000;
@@ -112,7 +112,7 @@ impl Connection {
     }
 
     /// Begins an attempt.
-    pub(super) fn start(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn start(&mut self, cx: &mut Context) {
         self.transport.choose(cx.now);
         let ask = self.ask(cx);
         self.blame = None;
@@ -122,7 +122,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn token(&mut self, cx: &mut Context<'_>, answered: u32, token: Result<String, String>) {
+    pub(super) fn token(&mut self, cx: &mut Context, answered: u32, token: Result<String, String>) {
         match &mut self.phase {
             Phase::Token { ask, .. } if *ask == answered => match token {
                 Ok(token) if self.transport() == Transport::Stream => {
@@ -156,7 +156,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn socket_opened(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn socket_opened(&mut self, cx: &mut Context) {
         let Phase::Socket { token, by } = &mut self.phase else { return };
         let (token, by) = (std::mem::take(token), *by);
         self.phase = Phase::Handshake { by };
@@ -164,17 +164,17 @@ impl Connection {
     }
 
     /// Opens a stream; the one that there may be goes on in it.
-    pub(super) fn open_stream(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn open_stream(&mut self, cx: &mut Context) {
         self.phase = Phase::Handshake { by: cx.now + self.transport.patience() };
         cx.effects.push_back(Effect::OpenStream);
     }
 
     /// What a stream begins with.
-    pub(super) fn stream_hello(&self, cx: &Context<'_>) -> ClientFrame {
+    pub(super) fn stream_hello(&self, cx: &Context) -> ClientFrame {
         hello(cx, self.token.clone())
     }
 
-    pub(super) fn socket_closed(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) {
+    pub(super) fn socket_closed(&mut self, cx: &mut Context, code: u16, reason: &str) {
         if !matches!(self.phase, Phase::Socket { .. } | Phase::Handshake { .. } | Phase::Open(_)) {
             return;
         }
@@ -198,9 +198,9 @@ impl Connection {
         }
     }
 
-    pub(super) fn welcome(&mut self, cx: &mut Context<'_>, welcome: Welcome) {
+    pub(super) fn welcome(&mut self, cx: &mut Context, welcome: Welcome) {
         if !matches!(self.phase, Phase::Handshake { .. }) {
-            return self.drop_socket(cx, "a second welcome");
+            return self.drop_socket(cx, "a second welcome".into());
         }
         let identity = (welcome.tenant.clone(), welcome.subject.clone());
         if self.identity.as_ref().is_some_and(|first| *first != identity) {
@@ -231,7 +231,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn refreshed(&mut self, cx: &mut Context<'_>, frame: Refreshed) {
+    pub(super) fn refreshed(&mut self, cx: &mut Context, frame: Refreshed) {
         if let Phase::Open(session) = &mut self.phase
             && matches!(session.renewal, Renewal::Sent { id, .. } if id == frame.id)
         {
@@ -247,7 +247,7 @@ impl Connection {
     }
 
     /// An error that answers the frame `id`, or no frame at all.
-    pub(super) fn failed(&mut self, cx: &mut Context<'_>, id: Option<u32>, problem: Problem) {
+    pub(super) fn failed(&mut self, cx: &mut Context, id: Option<u32>, problem: Problem) {
         if let Phase::Open(session) = &mut self.phase
             && let Renewal::Sent { id: sent, .. } = session.renewal
             && id == Some(sent)
@@ -264,20 +264,20 @@ impl Connection {
     }
 
     /// The bridge broke the protocol: comes back and resumes from the cursors.
-    pub(super) fn drop_socket(&mut self, cx: &mut Context<'_>, what: impl Into<std::borrow::Cow<'static, str>>) {
+    pub(super) fn drop_socket(&mut self, cx: &mut Context, what: std::borrow::Cow<'static, str>) {
         // 3501 and its like are the bridge's to say; 4000–4499 are a client's.
         cx.effects.push_back(Effect::Disconnect { code: 4001, reason: code::PROTOCOL_ERROR.reason });
         self.wait(cx, Problem::own(code::PROTOCOL_ERROR.reason, what));
     }
 
     /// Ends for good.
-    pub(super) fn end(&mut self, cx: &mut Context<'_>, problem: Option<Problem>) {
+    pub(super) fn end(&mut self, cx: &mut Context, problem: Option<Problem>) {
         self.phase = Phase::Closed;
         self.enter(cx, State::Closed(problem));
     }
 
-    pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
-        if self.deadline().is_none_or(|at| cx.now < at) {
+    pub(super) fn tick(&mut self, cx: &mut Context) {
+        if cx.now < self.deadline() {
             return;
         }
         match &mut self.phase {
@@ -306,24 +306,23 @@ impl Connection {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<u64> {
+    pub(super) fn deadline(&self) -> u64 {
         match &self.phase {
-            Phase::Idle | Phase::Closed => None,
-            Phase::Token { by, .. } | Phase::Socket { by, .. } | Phase::Handshake { by } => Some(*by),
-            Phase::Waiting { until } => Some(*until),
+            Phase::Idle | Phase::Closed => NEVER,
+            Phase::Token { by, .. } | Phase::Socket { by, .. } | Phase::Handshake { by } => *by,
+            Phase::Waiting { until } => *until,
             Phase::Open(session) => {
                 let renew = match session.renewal {
-                    Renewal::Never => None,
-                    Renewal::At(at) => Some(at),
-                    Renewal::Asked { by, .. } | Renewal::Sent { by, .. } => Some(by),
+                    Renewal::Never => NEVER,
+                    Renewal::At(at) | Renewal::Asked { by: at, .. } | Renewal::Sent { by: at, .. } => at,
                 };
-                [Some(session.heard + session.silence), session.move_at, renew].into_iter().flatten().min()
+                renew.min(session.heard + session.silence).min(session.move_at.unwrap_or(NEVER))
             }
         }
     }
 
     /// Asks for a token when it is time, or when the last question or frame got no answer.
-    fn renew(&mut self, cx: &mut Context<'_>) {
+    fn renew(&mut self, cx: &mut Context) {
         let Phase::Open(session) = &self.phase else { return };
         let (Renewal::At(at) | Renewal::Asked { by: at, .. } | Renewal::Sent { by: at, .. }) = session.renewal else {
             return;
@@ -337,19 +336,19 @@ impl Connection {
         }
     }
 
-    fn ask(&mut self, cx: &mut Context<'_>) -> u32 {
+    fn ask(&mut self, cx: &mut Context) -> u32 {
         self.last_ask += 1;
         cx.effects.push_back(Effect::FetchToken { ask: self.last_ask });
         self.last_ask
     }
 
     /// Waits for the next attempt.
-    fn wait(&mut self, cx: &mut Context<'_>, problem: Problem) {
+    fn wait(&mut self, cx: &mut Context, problem: Problem) {
         self.come_back(cx, problem, false);
     }
 
     /// Comes back at once, or waits: as the draining node said, else by the back-off.
-    fn come_back(&mut self, cx: &mut Context<'_>, problem: Problem, at_once: bool) {
+    fn come_back(&mut self, cx: &mut Context, problem: Problem, at_once: bool) {
         let mut until = at_once.then_some(cx.now);
         if let Phase::Open(session) = &self.phase
             && !at_once
@@ -369,7 +368,7 @@ impl Connection {
         self.enter(cx, State::Waiting { until, problem });
     }
 
-    fn enter(&mut self, cx: &mut Context<'_>, state: State) {
+    fn enter(&mut self, cx: &mut Context, state: State) {
         self.state = state.clone();
         cx.effects.push_back(Effect::State(state));
     }
@@ -377,14 +376,14 @@ impl Connection {
 
 /// When to renew a token: after three quarters to nine tenths of what is left of it, so that a crowd that
 /// came together does not come again together.
-fn renewal(cx: &mut Context<'_>, expires: Option<i64>) -> Renewal {
+fn renewal(cx: &mut Context, expires: Option<i64>) -> Renewal {
     let Some(expires) = expires.filter(|_| cx.options.renewable) else { return Renewal::Never };
     let left = expires.saturating_sub_unsigned(cx.now).max(0) as f64;
     let wait = left * (0.75 + 0.15 * cx.random.unit());
     Renewal::At(cx.now + (wait as u64).max(RENEW_MS))
 }
 
-fn hello(cx: &Context<'_>, token: String) -> ClientFrame {
+fn hello(cx: &Context, token: String) -> ClientFrame {
     ClientFrame::Hello(Hello { token, client: cx.options.client.clone(), features: Vec::new() })
 }
 

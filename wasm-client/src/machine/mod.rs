@@ -34,13 +34,13 @@ pub use words::{
 
 type Effects = VecDeque<Effect>;
 
+/// The time of what is not due at all.
+const NEVER: u64 = u64::MAX;
+
 /// The client's state.
 #[derive(Debug)]
 pub struct Machine {
-    options: Options,
-    random: Random,
-    effects: Effects,
-    last_id: u32,
+    context: Context,
     /// Sessions so far; the newest one's number.
     sessions: u32,
     in_session: bool,
@@ -52,33 +52,29 @@ pub struct Machine {
 }
 
 /// What the parts need of the whole for one input.
-struct Context<'m> {
+#[derive(Debug)]
+struct Context {
     now: u64,
     transport: Transport,
-    options: &'m Options,
-    random: &'m mut Random,
-    effects: &'m mut Effects,
-    last_id: &'m mut u32,
+    options: Options,
+    random: Random,
+    effects: Effects,
+    last_id: u32,
 }
 
-/// The context, borrowed beside the machine's parts.
+/// The context as of now, borrowed beside the machine's parts.
 macro_rules! context {
-    ($machine:ident, $now:expr) => {
-        &mut Context {
-            now: $now,
-            transport: $machine.connection.transport(),
-            options: &$machine.options,
-            random: &mut $machine.random,
-            effects: &mut $machine.effects,
-            last_id: &mut $machine.last_id,
-        }
-    };
+    ($machine:ident, $now:expr) => {{
+        $machine.context.now = $now;
+        $machine.context.transport = $machine.connection.transport();
+        &mut $machine.context
+    }};
 }
 
-impl Context<'_> {
+impl Context {
     fn next_id(&mut self) -> u32 {
-        *self.last_id = self.last_id.wrapping_add(1);
-        *self.last_id
+        self.last_id = self.last_id.wrapping_add(1);
+        self.last_id
     }
 
     fn send(&mut self, frame: &ClientFrame) {
@@ -89,12 +85,11 @@ impl Context<'_> {
 impl Machine {
     /// A machine at rest. `seed` must be unpredictable and different each time: event ids and jitter grow from it.
     pub fn new(options: Options, seed: [u64; 2]) -> Self {
+        let connection = Connection::new(options.transports);
+        let (transport, random) = (connection.transport(), Random::new(seed));
         Self {
-            connection: Connection::new(options.transports),
-            options,
-            random: Random::new(seed),
-            effects: Effects::new(),
-            last_id: 0,
+            connection,
+            context: Context { now: 0, transport, options, random, effects: Effects::new(), last_id: 0 },
             sessions: 0,
             in_session: false,
             subscriptions: Subscriptions::default(),
@@ -106,8 +101,8 @@ impl Machine {
 
     /// Begins to connect.
     pub fn connect(&mut self, now: u64) {
-        if self.options.client.is_empty() {
-            self.options.client = self.event_id(now);
+        if self.context.options.client.is_empty() {
+            self.context.options.client = self.event_id(now);
         }
         if self.connection.is_idle() {
             self.connection.start(context!(self, now));
@@ -130,13 +125,13 @@ impl Machine {
     /// The frames that the body of the request for a stream holds, one a line.
     pub fn stream_request(&mut self, now: u64) -> String {
         // Frames go into the body instead.
-        let effects = std::mem::take(&mut self.effects);
+        let effects = std::mem::take(&mut self.context.effects);
         let cx = context!(self, now);
         let mut body = self.connection.stream_hello(cx).encode();
         // What an earlier stream was asked for, this one is asked for.
         self.subscriptions.lost();
         self.subscriptions.ask(cx);
-        for frame in std::mem::replace(&mut self.effects, effects) {
+        for frame in std::mem::replace(&mut self.context.effects, effects) {
             if let Effect::Send(frame) = frame {
                 body.push('\n');
                 body.push_str(&frame);
@@ -170,13 +165,13 @@ impl Machine {
             ServerFrame::Welcome(welcome) => self.connection.welcome(context!(self, now), welcome),
             // What comes before `welcome` is about the session; nothing else may.
             ServerFrame::Error(failed) => self.failed(now, failed),
-            _ if !self.in_session => self.connection.drop_socket(context!(self, now), "a frame before welcome"),
+            _ if !self.in_session => self.connection.drop_socket(context!(self, now), "a frame before welcome".into()),
             ServerFrame::Subscribed(frame) => self.subscriptions.subscribed(context!(self, now), frame),
-            ServerFrame::Moved(frame) => self.subscriptions.moved(&mut self.effects, frame),
+            ServerFrame::Moved(frame) => self.subscriptions.moved(&mut self.context.effects, frame),
             ServerFrame::Unsubscribed(frame) => {
                 self.subscriptions.unsubscribed(frame.id);
             }
-            ServerFrame::Published(frame) => self.calls.published(&mut self.effects, frame),
+            ServerFrame::Published(frame) => self.calls.published(&mut self.context.effects, frame),
             ServerFrame::Refreshed(frame) => self.connection.refreshed(context!(self, now), frame),
             ServerFrame::Ping(ping) => {
                 if !self.is_streaming() {
@@ -184,12 +179,14 @@ impl Machine {
                 }
                 self.subscriptions.ping(ping);
             }
-            ServerFrame::State(state) => self.effects.push_back(Effect::LogState { available: state.log_available }),
+            ServerFrame::State(state) => {
+                self.context.effects.push_back(Effect::LogState { available: state.log_available });
+            }
             ServerFrame::Reconnect(frame) => {
                 self.report_all(now);
                 self.connection.move_after(now, frame.delay_ms);
             }
-            ServerFrame::Ledger(report) => self.subscriptions.ledger(&mut self.effects, report),
+            ServerFrame::Ledger(report) => self.subscriptions.ledger(&mut self.context.effects, report),
         }
         self.go_on(now);
         dispatch
@@ -198,15 +195,15 @@ impl Machine {
     /// What arrived was no frame.
     pub fn bad_frame(&mut self, now: u64, bad: &BadFrame) {
         if self.connection.has_socket() {
-            self.connection.drop_socket(context!(self, now), bad.message());
+            self.connection.drop_socket(context!(self, now), bad.message().into());
         }
         self.go_on(now);
     }
 
     /// Takes up a topic, or joins those who have.
     pub fn subscribe(&mut self, now: u64, want: Want) -> Result<Handle, Problem> {
-        if let State::Closed(problem) = self.connection.state() {
-            return Err(problem.clone().unwrap_or_else(closed));
+        if let Some(problem) = self.ended() {
+            return Err(problem);
         }
         let handle = self.subscriptions.join(context!(self, now), want)?;
         self.go_on(now);
@@ -224,18 +221,23 @@ impl Machine {
         self.subscriptions.cursor(handle)
     }
 
-    /// Publishes an event's JSON text, whose `id` is told beside it. [`Effect::Published`] answers.
+    /// Publishes an event's JSON text, whose `id` is told beside it so that its echo is known. [`Effect::Published`]
+    /// answers.
     pub fn publish(&mut self, now: u64, topic: &str, key: Option<&str>, id: &str, event: &str) -> Call {
-        let cx = context!(self, now);
-        let call = Call(cx.next_id());
-        if let State::Closed(problem) = self.connection.state() {
-            let problem = problem.clone().unwrap_or_else(closed);
-            cx.effects.push_back(Effect::Published { call, result: Err(problem) });
+        if !matches!(self.connection.state(), State::Closed(_)) {
+            self.echoes.remember(id);
+        }
+        self.offer(now, topic.to_owned(), key.map(str::to_owned), event.to_owned())
+    }
+
+    /// Publishes an event whose echo the caller will know by itself.
+    pub fn offer(&mut self, now: u64, topic: String, key: Option<String>, event: String) -> Call {
+        let call = Call(self.context.next_id());
+        if let Some(problem) = self.ended() {
+            self.context.effects.push_back(Effect::Published { call, result: Err(problem) });
             return call;
         }
-        self.echoes.remember(id);
-        let (topic, key, event) = (topic.to_owned(), key.map(str::to_owned), event.to_owned());
-        self.calls.publish(cx, Publish { id: call.0, topic, key, event, again: false });
+        self.calls.publish(context!(self, now), Publish { id: call.0, topic, key, event, again: false });
         self.go_on(now);
         call
     }
@@ -277,21 +279,23 @@ impl Machine {
             return;
         }
         self.report_all(now);
-        self.effects.push_back(Effect::Disconnect { code: 1000, reason: "closed" });
+        self.context.effects.push_back(Effect::Disconnect { code: 1000, reason: "closed" });
         self.connection.end(context!(self, now), None);
         self.go_on(now);
     }
 
     /// What to do next.
     pub fn next_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        self.context.effects.pop_front()
     }
 
     /// When to call [`Machine::tick`] at the latest.
     pub fn deadline(&self) -> Option<u64> {
-        let session = [self.subscriptions.deadline(), self.reports.deadline()];
-        let session = session.into_iter().filter(|_| self.in_session);
-        [self.connection.deadline(), self.calls.deadline()].into_iter().chain(session).flatten().min()
+        let mut first = self.connection.deadline().min(self.calls.deadline());
+        if self.in_session {
+            first = first.min(self.subscriptions.deadline()).min(self.reports.deadline());
+        }
+        (first != NEVER).then_some(first)
     }
 
     /// The connection's state.
@@ -306,7 +310,7 @@ impl Machine {
 
     /// A new event id (UUID version 7).
     pub fn event_id(&mut self, now: u64) -> String {
-        ids::uuid_v7(now, self.random.bytes())
+        ids::uuid_v7(now, self.context.random.bytes())
     }
 
     /// Whether an event of this id was published here lately (among the last 1,000).
@@ -321,7 +325,7 @@ impl Machine {
                 Some(Dispatch { arrival, topic, members, entries: batch.entries })
             }
             Err(what) => {
-                self.connection.drop_socket(context!(self, now), what);
+                self.connection.drop_socket(context!(self, now), what.into());
                 None
             }
         }
@@ -331,7 +335,7 @@ impl Machine {
         let id = failed.id;
         let about_subscription = self.subscriptions.failed(context!(self, now), &failed);
         let problem = failed.into();
-        if about_subscription || id.is_some_and(|id| self.calls.failed(&mut self.effects, id, &problem)) {
+        if about_subscription || id.is_some_and(|id| self.calls.failed(&mut self.context.effects, id, &problem)) {
             return;
         }
         self.connection.failed(context!(self, now), id, problem);
@@ -342,12 +346,11 @@ impl Machine {
     fn go_on(&mut self, now: u64) {
         self.connection.tick(context!(self, now));
         self.keep_up(now);
-        if let State::Closed(problem) = self.connection.state() {
-            let problem = problem.clone().unwrap_or_else(closed);
-            self.subscriptions.close(&mut self.effects, &problem);
-            self.calls.close(&mut self.effects);
+        if let Some(problem) = self.ended() {
+            self.subscriptions.close(&mut self.context.effects, &problem);
+            self.calls.close(&mut self.context.effects);
         }
-        self.calls.tick(now, &mut self.effects);
+        self.calls.tick(now, &mut self.context.effects);
         if self.in_session && self.is_streaming() {
             if self.subscriptions.need_another_stream(now) {
                 self.connection.open_stream(context!(self, now));
@@ -355,7 +358,7 @@ impl Machine {
             }
         } else if self.in_session {
             self.subscriptions.ask(context!(self, now));
-            self.reports.tick(now, &mut self.effects);
+            self.reports.tick(now, &mut self.context.effects);
             if let Some(report) = self.reports.due(now) {
                 context!(self, now).send(&ClientFrame::Report(report));
             }
@@ -377,7 +380,7 @@ impl Machine {
         if !self.is_streaming() {
             // What a stream that came to nothing was asked for.
             self.subscriptions.lost();
-            self.reports.begin(self.sessions, limits, self.options.handler_timeout_ms);
+            self.reports.begin(self.sessions, limits, self.context.options.handler_timeout_ms);
         }
         self.calls.begin(context!(self, now), limits);
     }
@@ -385,7 +388,14 @@ impl Machine {
     fn lost(&mut self) {
         self.reports.lost();
         self.subscriptions.lost();
-        self.calls.lost(&mut self.effects);
+        self.calls.lost(&mut self.context.effects);
+    }
+
+    /// Why there will be no session any more, if so.
+    #[inline(never)]
+    fn ended(&self) -> Option<Problem> {
+        let State::Closed(problem) = self.connection.state() else { return None };
+        Some(problem.clone().unwrap_or_else(|| Problem::own("closed", "the client was closed").forever()))
     }
 
     fn is_streaming(&self) -> bool {
@@ -397,8 +407,4 @@ impl Machine {
             context!(self, now).send(&ClientFrame::Report(report));
         }
     }
-}
-
-fn closed() -> Problem {
-    Problem::own("closed", "the client was closed").forever()
 }

@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use tidegate_protocol::frame::{Failure, FailureKind, Limits, Position, Report, Span, ViewReport};
 
-use super::Effects;
 use super::words::{Arrival, Effect, Outcome};
+use super::{Effects, NEVER};
 
 /// A report is not kept back longer than this after the first unreported event.
 const REPORT_MS: u64 = 1000;
@@ -113,7 +113,10 @@ impl Reports {
         let bytes = view.note(at, outcome);
         if settled && let Some(pending) = view.pending.remove(found) {
             // Mostly in order, so that this is a push; and a sort would add 2 KiB to a page's download.
-            let place = view.late.partition_point(|late| late.span.first < at);
+            let mut place = view.late.len();
+            while place > 0 && view.late[place - 1].span.first > at {
+                place -= 1;
+            }
             view.late.insert(place, Settled { span: Span { first: at, last: at }, ends_batch: pending.ends_batch });
         }
         self.exception_bytes += bytes;
@@ -140,9 +143,14 @@ impl Reports {
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<u64> {
-        let timeouts = self.views.iter().filter_map(|view| Some(view.pending.front()?.deadline));
-        timeouts.chain(self.since.map(|since| since + REPORT_MS)).min()
+    pub(super) fn deadline(&self) -> u64 {
+        let mut first = self.since.map_or(NEVER, |since| since + REPORT_MS);
+        for view in &self.views {
+            if let Some(pending) = view.pending.front() {
+                first = first.min(pending.deadline);
+            }
+        }
+        first
     }
 
     /// The report, if one is due: half the credit or of the allowance of unsettled deliveries may be the bridge's
@@ -162,7 +170,12 @@ impl Reports {
         self.unreported_bytes = 0;
         self.unreported_events = 0;
         self.exception_bytes = 0;
-        let views = self.views.iter_mut().filter_map(View::report).collect();
+        let mut views = Vec::new();
+        for view in &mut self.views {
+            if let Some(report) = view.report() {
+                views.push(report);
+            }
+        }
         self.views.retain(|view| !view.pending.is_empty());
         Some(Report { views })
     }
@@ -215,25 +228,36 @@ impl View {
         join(&mut self.settled, Settled { span: Span { first, last }, ends_batch: to == entries });
     }
 
+    // Plain loops here and below: each adapter of an iterator would be as much of a page's download as the loop.
     fn report(&mut self) -> Option<ViewReport> {
-        let mut late = std::mem::take(&mut self.late).into_iter().peekable();
-        let mut all = Vec::with_capacity(self.settled.len() + late.len());
-        for settled in std::mem::take(&mut self.settled) {
-            while let Some(earlier) = late.next_if(|late| late.span.first < settled.span.first) {
-                join(&mut all, earlier);
+        let (settled, late) = (std::mem::take(&mut self.settled), std::mem::take(&mut self.late));
+        let mut all = Vec::with_capacity(settled.len() + late.len());
+        let mut at = 0;
+        for next in settled {
+            while let Some(earlier) = late.get(at).filter(|late| late.span.first < next.span.first) {
+                join(&mut all, *earlier);
+                at += 1;
             }
-            join(&mut all, settled);
+            join(&mut all, next);
         }
-        late.for_each(|settled| join(&mut all, settled));
+        while let Some(rest) = late.get(at) {
+            join(&mut all, *rest);
+            at += 1;
+        }
+        let mut spans = Vec::with_capacity(all.len());
+        for settled in &all {
+            spans.push(settled.span);
+        }
         let report = ViewReport {
             view: self.id,
             dispatched: self.dispatched.take(),
-            settled: all.into_iter().map(|settled| settled.span).collect(),
+            settled: spans,
             failed: std::mem::take(&mut self.failed),
             unhandled: std::mem::take(&mut self.unhandled),
         };
-        let empty = ViewReport { view: self.id, ..ViewReport::default() };
-        (report != empty).then_some(report)
+        let ViewReport { dispatched, settled, failed, unhandled, .. } = &report;
+        let empty = dispatched.is_none() && settled.is_empty() && failed.is_empty() && unhandled.is_empty();
+        (!empty).then_some(report)
     }
 }
 

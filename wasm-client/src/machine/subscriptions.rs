@@ -15,7 +15,7 @@ use tidegate_protocol::ledger::Column;
 
 use super::filter::{covers_all, distinct, same_keys, union};
 use super::words::{Effect, Handle, Member, Problem, Transport, Want};
-use super::{Context, Effects};
+use super::{Context, Effects, NEVER};
 
 const MAX_DELTAS: usize = 1024;
 
@@ -34,7 +34,7 @@ struct Subscription {
     keys: Vec<String>,
     from: From,
     /// Empty: over, and only waiting for the bridge to say so.
-    members: Arc<[Member]>,
+    members: Arc<Vec<Member>>,
     /// The types last asked for.
     types: Vec<String>,
     cursor: Cursor,
@@ -75,7 +75,7 @@ enum Stage {
 
 impl Subscriptions {
     /// Adds a component's want.
-    pub(super) fn join(&mut self, cx: &mut Context<'_>, want: Want) -> Result<Handle, Problem> {
+    pub(super) fn join(&mut self, cx: &mut Context, want: Want) -> Result<Handle, Problem> {
         let handle = Handle(self.last_handle + 1);
         let member = Member { handle, types: want.types };
         let keys = distinct(want.keys);
@@ -87,7 +87,7 @@ impl Subscriptions {
                     "the topic is subscribed here already: from another place, of other keys, or grouped otherwise";
                 return Err(Problem::known(ErrorCode::AlreadySubscribed, message));
             }
-            subscription.members = subscription.members.iter().cloned().chain([member]).collect();
+            Arc::make_mut(&mut subscription.members).push(member);
             subscription.leave_if_outgrown(cx);
             if matches!(subscription.stage, Stage::On { .. }) && !subscription.is_outgrown() {
                 cx.effects.push_back(Effect::Subscribed { handles: vec![handle], recovered: true });
@@ -99,7 +99,7 @@ impl Subscriptions {
                 group_by: want.group_by,
                 keys,
                 from: want.from.unwrap_or_default(),
-                members: [member].into(),
+                members: Arc::new(vec![member]),
                 types: Vec::new(),
                 cursor: Cursor::default(),
                 stage: Stage::Off { until: 0 },
@@ -112,10 +112,10 @@ impl Subscriptions {
     }
 
     /// Takes a component's want away.
-    pub(super) fn leave(&mut self, cx: &mut Context<'_>, handle: Handle) {
+    pub(super) fn leave(&mut self, cx: &mut Context, handle: Handle) {
         let Some(at) = self.list.iter().position(|s| s.members.iter().any(|m| m.handle == handle)) else { return };
         let subscription = &mut self.list[at];
-        subscription.members = subscription.members.iter().filter(|m| m.handle != handle).cloned().collect();
+        Arc::make_mut(&mut subscription.members).retain(|m| m.handle != handle);
         subscription.leave_if_outgrown(cx);
         self.forget_ended();
     }
@@ -128,7 +128,7 @@ impl Subscriptions {
     }
 
     /// Asks for what is due. Called when there is a session.
-    pub(super) fn ask(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn ask(&mut self, cx: &mut Context) {
         for at in 0..self.list.len() {
             let due = matches!(self.list[at].stage, Stage::Off { until } if cx.now >= until);
             if due && !self.is_taken(at) {
@@ -166,7 +166,7 @@ impl Subscriptions {
         seq: u64,
         cursor: String,
         full: bool,
-    ) -> Result<(Arc<str>, Arc<[Member]>), &'static str> {
+    ) -> Result<(Arc<str>, Arc<Vec<Member>>), &'static str> {
         for subscription in &mut self.list {
             let (Stage::On { at, .. } | Stage::Leaving { at, .. }) = &mut subscription.stage else { continue };
             if at.view != view {
@@ -186,7 +186,7 @@ impl Subscriptions {
         Err("a batch of a view that nothing subscribes to")
     }
 
-    pub(super) fn subscribed(&mut self, cx: &mut Context<'_>, frame: Subscribed) {
+    pub(super) fn subscribed(&mut self, cx: &mut Context, frame: Subscribed) {
         let asked = |s: &&mut Subscription| matches!(s.stage, Stage::Asked { id, .. } if id == frame.id);
         let Some(subscription) = self.list.iter_mut().find(asked) else { return };
         let resumed = matches!(subscription.stage, Stage::Asked { resumed: true, .. });
@@ -247,7 +247,7 @@ impl Subscriptions {
     }
 
     /// An error refuses or ends a subscription. Says whether it was about one.
-    pub(super) fn failed(&mut self, cx: &mut Context<'_>, failed: &Failed) -> bool {
+    pub(super) fn failed(&mut self, cx: &mut Context, failed: &Failed) -> bool {
         if failed.id.is_some_and(|id| self.unsubscribed(id)) {
             return true;
         }
@@ -269,18 +269,22 @@ impl Subscriptions {
             subscription.refusals += 1;
             subscription.stage = Stage::Off { until: cx.now + wait.max(failed.retry_after_ms.unwrap_or(0)) };
         } else {
-            self.list.remove(at).end(cx.effects, &failed.clone().into());
+            self.list.remove(at).end(&mut cx.effects, &failed.clone().into());
         }
         self.forget_ended();
         true
     }
 
-    pub(super) fn deadline(&self) -> Option<u64> {
-        let until = |s: &Subscription| match s.stage {
-            Stage::Off { until } if until > 0 => Some(until),
-            _ => None,
-        };
-        self.list.iter().filter_map(until).min()
+    pub(super) fn deadline(&self) -> u64 {
+        let mut first = NEVER;
+        for subscription in &self.list {
+            if let Stage::Off { until } = subscription.stage
+                && until > 0
+            {
+                first = first.min(until);
+            }
+        }
+        first
     }
 
     /// Whether another one of the same topic and consumer is still on the wire.
@@ -315,7 +319,7 @@ impl Subscription {
         self.members.iter().map(|member| member.handle).collect()
     }
 
-    fn ask(&mut self, cx: &mut Context<'_>) {
+    fn ask(&mut self, cx: &mut Context) {
         self.types = union(&self.members);
         let resumed = self.established && !self.is_ledger() && self.cursor.full.is_some();
         let from = if resumed { From::Cursor(self.cursor.tokens()) } else { self.from.clone() };
@@ -339,7 +343,7 @@ impl Subscription {
     }
 
     /// Ends it on the wire when it is outgrown. A stream is replaced as a whole instead.
-    fn leave_if_outgrown(&mut self, cx: &mut Context<'_>) {
+    fn leave_if_outgrown(&mut self, cx: &mut Context) {
         let Stage::On { wire, at } = self.stage else { return };
         if cx.transport == Transport::Stream || !self.is_outgrown() {
             return;

@@ -119,7 +119,7 @@ pub struct Dispatch<V> {
     /// Logical topic.
     pub topic: Arc<str>,
     /// Who takes them. Empty when the last handle was just closed: then they are unhandled.
-    pub members: Arc<[Member]>,
+    pub members: Arc<Vec<Member>>,
     /// The batch's `entries`.
     pub entries: V,
 }
@@ -269,11 +269,14 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of a code of the protocol.
+    // Not inlined, as `own`: there are many places where problems are made, and a page downloads them all.
+    #[inline(never)]
     pub fn known(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { retryable: code.retryable(), ..Self::own(code.name(), message) }
     }
 
     /// A problem that this client names itself; retryable.
+    #[inline(never)]
     pub(crate) fn own(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code: code.into(), message: message.into(), retryable: true, pointer: None, retry_after_ms: None }
     }

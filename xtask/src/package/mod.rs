@@ -18,10 +18,7 @@ const MODULES: [&str; 2] = ["index.js", "stream.js"];
 /// Writes `target/npm/tidegate-client/` and the tarball beside it.
 pub(crate) fn package(root: &Path) -> anyhow::Result<()> {
     let out = root.join("target/npm/tidegate-client");
-    match fs::remove_dir_all(&out) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => fs::create_dir_all(&out)?,
-    }
+    empty(&out)?;
     files(root, &out)?;
     run(Command::new("npm").args(["pack", "--silent", "--pack-destination", ".."]).current_dir(&out))
         .context("npm pack (npm comes with Node.js)")?;
@@ -34,7 +31,7 @@ pub(crate) fn package(root: &Path) -> anyhow::Result<()> {
 pub(crate) fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
     let sources = root.join("wasm-client/npm");
     let scripts = root.join("target/npm/scripts");
-    fs::create_dir_all(&scripts)?;
+    empty(&scripts)?;
     fs::create_dir_all(out)?;
     let module = wasm(root, "tidegate-client", &["bus"], &scripts)?;
     let mut small = walrus::ModuleConfig::new()
@@ -44,6 +41,7 @@ pub(crate) fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
     traps::bare(&mut small);
     small.emit_wasm_file(out.join(module.file_name().context("a module's file")?))?;
     fs::remove_file(module)?;
+    fs::remove_file(scripts.join("tidegate_client.js"))?;
     copy(&sources.join("src"), &scripts, "js")?;
     copy(&sources.join("src"), out, "ts")?;
     bundle(root, &scripts, out)?;
@@ -68,8 +66,17 @@ fn bundle(root: &Path, scripts: &Path, out: &Path) -> anyhow::Result<()> {
     assets::node_modules(&build.to_string_lossy(), npm)?;
     let mut esbuild = Command::new(build.join("node_modules/.bin/esbuild"));
     esbuild.args(MODULES).current_dir(scripts);
-    esbuild.args(["--bundle", "--splitting", "--minify", "--format=esm", "--target=es2022", "--log-level=warning"]);
+    esbuild.args(MODULES[1..].iter().map(|later| format!("--external:./{later}")));
+    esbuild.args(["--bundle", "--minify", "--format=esm", "--target=es2022", "--log-level=warning"]);
     run(esbuild.arg(format!("--outdir={}", std::path::absolute(out)?.display()))).context("making the scripts small")
+}
+
+/// Makes a directory anew.
+fn empty(directory: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(fs::create_dir_all(directory)?),
+    }
 }
 
 /// Copies the files of a kind.
@@ -121,6 +128,7 @@ pub(crate) fn size(dir: &Path) -> anyhow::Result<Size> {
 /// latter's path.
 pub(crate) fn wasm(root: &Path, package: &str, features: &[&str], out: &Path) -> anyhow::Result<PathBuf> {
     const TARGET: &str = "wasm32-unknown-unknown";
+    let is_client = features.contains(&"bus");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.env("CARGO_TARGET_DIR", root.join("target"));
@@ -136,12 +144,18 @@ pub(crate) fn wasm(root: &Path, package: &str, features: &[&str], out: &Path) ->
         .into_iter()
         .find(|path| path.exists())
         .with_context(|| format!("cargo built no module of {package} in {}", directory.display()))?;
-    Bindgen::new()
+    let mut bindgen = Bindgen::new();
+    // The npm package makes its module itself, in fewer words.
+    if is_client {
+        bindgen.bundler(true)?
+    } else {
+        bindgen.web(true)?
+    };
+    bindgen
         .input_path(module)
-        .web(true)?
         .typescript(false)
         .omit_default_module_path(false)
-        .remove_name_section(!features.contains(&"bus"))
+        .remove_name_section(!is_client)
         .remove_producers_section(true)
         .out_name(&name)
         .generate(out)

@@ -9,8 +9,14 @@ use walrus::ir::{Instr, InstrSeqId, Unreachable};
 use walrus::{FunctionId, FunctionKind, ImportKind, LocalFunction, Module};
 
 /// The standard library's own ends of a panic, as their names contain them.
-const PANICS: &[&str] =
-    &["panicking::panic_fmt", "panicking::panic_nounwind", "rust_begin_unwind", "handle_alloc_error"];
+const PANICS: &[&str] = &[
+    "panicking::panic_fmt",
+    "panicking::panic_nounwind",
+    "rust_begin_unwind",
+    "handle_alloc_error",
+    "slice_index_fail",
+    "slice_error_fail",
+];
 
 /// What throws an error of wasm-bindgen's instead.
 const THROW: &str = "__wbindgen_throw";
@@ -106,4 +112,56 @@ fn trap(function: &mut LocalFunction, block: InstrSeqId, from: usize) {
     let instructions = &mut function.block_mut(block).instrs;
     instructions.truncate(from);
     instructions.push((Instr::Unreachable(Unreachable {}), walrus::ir::InstrLocId::default()));
+}
+
+#[cfg(test)]
+mod tests {
+    use walrus::{FunctionBuilder, ModuleConfig};
+
+    use super::*;
+
+    /// Adds a function whose body is what `fill` makes of it.
+    fn add(module: &mut Module, name: &str, fill: impl FnOnce(&mut walrus::InstrSeqBuilder<'_>)) -> FunctionId {
+        let mut function = FunctionBuilder::new(&mut module.types, &[], &[]);
+        function.name(name.to_owned());
+        fill(&mut function.func_body());
+        function.finish(vec![], &mut module.funcs)
+    }
+
+    fn body(module: &Module, id: FunctionId) -> Vec<String> {
+        let function = module.funcs.get(id).kind.unwrap_local();
+        let instructions = &function.block(function.entry_block()).instrs;
+        instructions.iter().map(|(instruction, _)| format!("{instruction:?}")).collect()
+    }
+
+    #[test]
+    fn who_only_panics_is_a_trap_and_who_calls_it_traps_there() {
+        let mut module = Module::with_config(ModuleConfig::new());
+        let panic = add(&mut module, "core::panicking::panic_fmt", |body| {
+            body.unreachable();
+        });
+        let prepares = add(&mut module, "words", |body| {
+            body.i32_const(1).drop().call(panic);
+        });
+        let may = add(&mut module, "may", |body| {
+            let calls = |then: &mut walrus::InstrSeqBuilder<'_>| {
+                then.call(prepares).unreachable();
+            };
+            body.i32_const(1).if_else(None, calls, |_| {});
+        });
+        for (name, id) in [("may", may), ("prepares", prepares)] {
+            module.exports.add(name, id);
+        }
+        bare(&mut module);
+        let is_trap = |body: &[String]| matches!(body, [only] if only.starts_with("Unreachable"));
+        assert!(is_trap(&body(&module, prepares)));
+        assert_eq!(body(&module, may).len(), 2);
+        let function = module.funcs.get(may).kind.unwrap_local();
+        let Some((Instr::IfElse(branches), _)) = function.block(function.entry_block()).instrs.last() else {
+            panic!("{:?}", body(&module, may))
+        };
+        let then = &function.block(branches.consequent).instrs;
+        assert!(matches!(then.as_slice(), [(Instr::Unreachable(_), _)]), "{then:?}");
+        assert!(module.funcs.iter().all(|function| function.id() != panic), "what nothing calls is gone");
+    }
 }
