@@ -179,7 +179,7 @@ mod tests {
     fn what_a_step_came_to_is_understood_from_another_process() {
         let step = STEPS.iter().find(|step| step.name == "e2e").expect("a step");
         let tally = Tally { passed: 107, failed: 1 };
-        let row = Row::new(step, tally, Duration::from_millis(98_040), Duration::from_millis(87_000));
+        let row = Row::new(step, tally, Duration::from_millis(98_040), Duration::from_secs(87));
         assert_eq!(row.line, "e2e          107 passed   1 failed    98.0 s,    87.0 s of CPU   <- failed");
         let output = format!("-- {0}\n\n{0}\nall of it took 98.1 s\n{tally}\n", row.line);
         let told = Row::told(step, &output).expect("it is told");
