@@ -93,6 +93,7 @@ struct Mark {
     pings: u64,
     server_us: u64,
     own_us: u64,
+    wakeups: u64,
 }
 
 impl Mark {
@@ -104,6 +105,7 @@ impl Mark {
             pings: received.pings,
             server_us: process::cpu_us(server)?,
             own_us: process::own_cpu_us()?,
+            wakeups: process::own_wakeups()?,
         })
     }
 }
@@ -171,6 +173,7 @@ fn print(first: &Mark, last: &Mark, received: &Received) -> anyhow::Result<()> {
         "pings_per_s": (last.pings - first.pings) as f64 / seconds,
         "server_core": (last.server_us - first.server_us) as f64 / 1e6 / seconds,
         "loader_core": (last.own_us - first.own_us) as f64 / 1e6 / seconds,
+        "loader_wakeups_per_s": (last.wakeups - first.wakeups) as f64 / seconds,
     });
     println!("{measured}");
     Ok(())

@@ -22,6 +22,14 @@ pub(crate) fn own_cpu_us() -> anyhow::Result<u64> {
     cpu_us(std::process::id())
 }
 
+/// How often this process slept and was woken so far. Whoever wakes it pays for that: a server that is slower than the load
+/// wakes it more often.
+pub(crate) fn own_wakeups() -> anyhow::Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.context("no voluntary_ctxt_switches")?.trim().parse().context("voluntary_ctxt_switches is no number")
+}
+
 /// Memory of a process, in bytes.
 pub(crate) fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("process {pid} is gone"))?;
