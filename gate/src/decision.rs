@@ -66,7 +66,8 @@ pub enum Withheld {
     Failed,
 }
 
-/// An event that a reader with a certain [`Access`] may see. Nothing but [`Access::admit`] makes one.
+/// An event that a reader with a certain [`Access`] may see. Nothing but [`Access::admit`] makes one, and
+/// [`Decided::admit`](crate::Decided::admit), which remembers what it said.
 ///
 /// ```compile_fail,E0451
 /// # fn forge<E>(event: &E, access: &tidegate_gate::Access) {
@@ -89,16 +90,31 @@ impl Access {
     /// Without a condition, and with one that is only keys, it allocates nothing.
     #[inline]
     pub fn admit<'a, E: Facts>(&'a self, event: &'a E) -> Result<Permitted<'a, E>, Withheld> {
+        self.admit_by(event, |rule| rule.decide(event))
+    }
+
+    /// The same, with what `decide` says of the condition.
+    #[inline]
+    pub(crate) fn admit_by<'a, E: Facts>(
+        &'a self,
+        event: &'a E,
+        decide: impl FnOnce(&Rule) -> Result<(), Withheld>,
+    ) -> Result<Permitted<'a, E>, Withheld> {
         if event.topic() != &*self.granted.physical {
             return Err(Withheld::Topic);
         }
         match &self.granted.scope {
             Scope::Tenant(tenant) if event.tenant() != &**tenant => Err(Withheld::Tenant),
             Scope::Tenant(_) | Scope::Public => {
-                self.granted.rule.decide(event)?;
+                decide(&self.granted.rule)?;
                 Ok(Permitted { event, access: self })
             }
         }
+    }
+
+    /// Whether a condition reads the time: then what it said of an event may be otherwise later.
+    pub fn reads_now(&self) -> bool {
+        self.granted.rule.reads_now()
     }
 
     /// How the events that it may let through can be found among its tenant's.

@@ -69,6 +69,14 @@ impl Rule {
         (!any.is_empty()).then(|| Self::Any(any.into()))
     }
 
+    /// Whether a condition reads the time.
+    pub(crate) fn reads_now(&self) -> bool {
+        match self {
+            Self::All => false,
+            Self::Any(any) => any.iter().any(|bound| bound.condition().reads_now()),
+        }
+    }
+
     pub(crate) fn decide(&self, event: &impl Facts) -> Result<(), Withheld> {
         let Self::Any(any) = self else { return Ok(()) };
         let mut withheld = Withheld::Condition;

@@ -1,8 +1,9 @@
 //! Behind: a subscription that is fed alone, from the window or the log, until it joins its live view.
 
+use std::cell::RefMut;
 use std::sync::Arc;
 
-use tidegate_gate::Withheld;
+use tidegate_gate::{Decided, Withheld};
 use tidegate_log::{Offsets, ReadError};
 use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
 
@@ -10,6 +11,7 @@ use super::batch::{Framed, Pending};
 use super::live::tenant_name;
 use super::shard::Shard;
 use super::view::{Event, ViewKey};
+use super::window::Kept;
 use super::{Effect, HistoryKey, SessionKey};
 use crate::feed::catch_up::{History, Part};
 use crate::session::{Behind, Reading, SubscriptionState};
@@ -122,15 +124,22 @@ impl Shard {
         let mut pending = Pending::new(view.format);
         let window = std::mem::replace(&mut self.window, super::window::Window::new(0));
         let until = range.end.min(number + SCANNED);
+        let mut at_hand: Option<(&Kept, Option<RefMut<'_, Decided>>)> = None;
         while number < until
-            && let Some((round, entry)) = window.entry(topic_key, number)
+            && let Some((kept, at)) = window.entry(topic_key, number)
+            && let Some(entry) = kept.round.entries.get(at)
         {
-            let event = Event::new(&physical, round, entry, self.moment.now);
-            if !self.take(&view, &event, &mut position, &mut pending) {
+            if at_hand.as_ref().is_none_or(|(of, _)| !std::ptr::eq(*of, kept)) {
+                at_hand = Some((kept, kept.decided_under(&view.access)));
+            }
+            let decided = at_hand.as_mut().and_then(|(_, decided)| decided.as_deref_mut());
+            let event = Event::new(&physical, &kept.round, entry, self.moment.now);
+            if !self.take(&view, &event, decided.map(|decided| (decided, at)), &mut position, &mut pending) {
                 break;
             }
             number += 1;
         }
+        drop(at_hand);
         let done = number >= range.end;
         let tail = self.topics.get(topic_key).map(|topic| topic.tail.clone()).unwrap_or_default();
         let ahead = position.iter().any(|(p, at)| tail.get(p).is_none_or(|end| at > end));
@@ -165,7 +174,7 @@ impl Shard {
         let mut pending = Pending::new(view.format);
         while let Some(entry) = events.entries.get(at) {
             let event = Event::new(&physical, &events, entry, self.moment.now);
-            if !self.take(&view, &event, &mut position, &mut pending) {
+            if !self.take(&view, &event, None, &mut position, &mut pending) {
                 break;
             }
             at += 1;
@@ -183,12 +192,13 @@ impl Shard {
         Step::More
     }
 
-    /// Takes one event into a private batch if the reader may and wants to see it, and moves on. `false`: the batch
-    /// is full.
+    /// Takes one event into a private batch if the reader may and wants to see it, and moves on. What was `decided` before
+    /// about the event at its place is not decided again. `false`: the batch is full.
     fn take<'r>(
         &mut self,
         view: &ViewKey,
         event: &Event<'r>,
+        decided: Option<(&mut Decided, usize)>,
         position: &mut Offsets,
         pending: &mut Pending<'r>,
     ) -> bool {
@@ -198,7 +208,11 @@ impl Shard {
         }
         let Some(topic) = self.topics.get_mut(view.topic) else { return true };
         if event.is_wanted_by(&view.filter) {
-            match view.access.admit(event) {
+            let verdict = match decided {
+                Some((decided, at)) => decided.admit(at, event),
+                None => view.access.admit(event),
+            };
+            match verdict {
                 Ok(_) if pending.is_full_for(event) => return false,
                 Ok(permitted) => {
                     let tenant = topic.tenant(&tenant_name(view.access.scope()));

@@ -3,10 +3,12 @@
 //! Rounds are shared with all shards; a shard's window holds references and an index by topic. It is bounded
 //! in bytes and forgets the oldest round first.
 
+use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use tidegate_gate::{Access, Decided, Decisions};
 use tidegate_log::{Offsets, TopicKey};
 
 use crate::feed::{Entry, Round};
@@ -24,8 +26,12 @@ pub struct Window {
 
 /// A round, and what of it the topics' windows refer to.
 #[derive(Debug)]
-struct Kept {
-    round: Arc<Round>,
+pub struct Kept {
+    /// The round.
+    pub round: Arc<Round>,
+    /// What was decided about its events, by their places in it. It takes a byte for each event and access, and goes with
+    /// the round.
+    decisions: RefCell<Decisions>,
     runs: Vec<Run>,
 }
 
@@ -85,7 +91,7 @@ impl Window {
             from = to;
         }
         self.bytes += round.size();
-        self.rounds.push_back(Kept { round, runs });
+        self.rounds.push_back(Kept { round, decisions: RefCell::default(), runs });
         while self.bytes > self.limit {
             let Some(oldest) = self.rounds.pop_front() else { break };
             self.bytes -= oldest.round.size();
@@ -133,17 +139,24 @@ impl Window {
         topic.marks.iter().filter(|(_, marks)| !marks.is_empty()).map(first).min().unwrap_or(end)
     }
 
-    /// An entry by its number.
-    pub fn entry(&self, topic: TopicKey, number: u64) -> Option<(&Round, &Entry)> {
+    /// An entry by its number: its round, and its place in it.
+    pub fn entry(&self, topic: TopicKey, number: u64) -> Option<(&Kept, usize)> {
         let topic = self.topics.get(&topic)?;
-        let (round, index) = topic.entries.get(number.checked_sub(topic.first)? as usize)?;
-        let round = &self.rounds.get((round - self.first_round) as usize)?.round;
-        Some((round, round.entries.get(*index as usize)?))
+        let &(round, index) = topic.entries.get(number.checked_sub(topic.first)? as usize)?;
+        Some((self.rounds.get((round - self.first_round) as usize)?, index as usize))
     }
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+impl Kept {
+    /// What was decided about its events under an equal access, where that is remembered.
+    pub fn decided_under(&self, access: &Access) -> Option<RefMut<'_, Decided>> {
+        let events = self.round.entries.len();
+        RefMut::filter_map(self.decisions.borrow_mut(), |all| all.under(access, events)).ok()
     }
 }
 
@@ -162,6 +175,11 @@ impl TopicWindow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn offset(window: &Window, number: u64) -> Option<i64> {
+        let (kept, at) = window.entry(TopicKey(1), number)?;
+        Some(kept.round.entries[at].offset)
+    }
 
     fn round(offsets: std::ops::Range<i64>) -> Arc<Round> {
         let mut round = Round::default();
@@ -187,7 +205,7 @@ mod tests {
         assert_eq!(window.gap(TopicKey(1), &at(20)), None);
         assert_eq!([20, 25, 30, 40].map(|offset| window.seek(TopicKey(1), &at(offset))), [10, 10, 20, 20]);
         assert_eq!(window.range(TopicKey(1)), 10..30);
-        assert_eq!(window.entry(TopicKey(1), 10).unwrap().1.offset, 20);
+        assert_eq!(offset(&window, 10), Some(20));
         assert!(window.entry(TopicKey(1), 9).is_none());
     }
 
@@ -207,7 +225,7 @@ mod tests {
         (0..4).for_each(|turn| window.keep(round(turn * 10)));
         assert_eq!(window.range(TopicKey(1)), 14..28);
         assert_eq!(window.topics[&TopicKey(1)].start, Offsets::from([(0, 15), (1, 18)]));
-        let offsets: Vec<_> = (14..28).map(|number| window.entry(TopicKey(1), number).unwrap().1.offset).collect();
+        let offsets: Vec<_> = (14..28).filter_map(|number| offset(&window, number)).collect();
         assert_eq!(offsets, [20, 21, 22, 23, 24, 25, 27, 30, 31, 32, 33, 34, 35, 37]);
         window.close(TopicKey(1));
         window.open(TopicKey(1), &Offsets::from([(0, 50), (1, 50)]));
@@ -222,6 +240,6 @@ mod tests {
         window.open(TopicKey(1), &Offsets::from([(0, 3)]));
         window.keep(round(3..5));
         assert_eq!(window.range(TopicKey(1)), 0..2);
-        assert_eq!(window.entry(TopicKey(1), 0).unwrap().1.offset, 3);
+        assert_eq!(offset(&window, 0), Some(3));
     }
 }

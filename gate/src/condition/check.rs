@@ -35,6 +35,8 @@ pub(super) struct Checked {
     pub(super) node: Node,
     pub(super) outers: Vec<Outer>,
     pub(super) headers: BTreeSet<Box<str>>,
+    /// It reads the time.
+    pub(super) now: bool,
 }
 
 /// What can be said of a part's value without an event.
@@ -53,19 +55,27 @@ enum Kind {
 type Part = Result<(Node, Kind), BadCondition>;
 
 pub(super) fn check(parsed: &Parsed) -> Result<Checked, BadCondition> {
-    let mut checker =
-        Checker { parsed, outers: Vec::new(), headers: BTreeSet::new(), elements: Vec::new(), parts: 0, depth: 0 };
+    let mut checker = Checker {
+        parsed,
+        outers: Vec::new(),
+        headers: BTreeSet::new(),
+        now: false,
+        elements: Vec::new(),
+        parts: 0,
+        depth: 0,
+    };
     let (node, kind) = checker.part(&parsed.tree)?;
     if !matches!(kind, Kind::Bool | Kind::Any) {
         return Err(parsed.bad(parsed.tree.id, format!("a condition must be true or false, not {}", kind.name())));
     }
-    Ok(Checked { node, outers: checker.outers, headers: checker.headers })
+    Ok(Checked { node, outers: checker.outers, headers: checker.headers, now: checker.now })
 }
 
 struct Checker<'a> {
     parsed: &'a Parsed,
     outers: Vec<Outer>,
     headers: BTreeSet<Box<str>>,
+    now: bool,
     /// Names of the elements of the comprehensions around.
     elements: Vec<&'a str>,
     parts: usize,
@@ -138,7 +148,10 @@ impl<'a> Checker<'a> {
             "event" => (Node::Event, Kind::Any),
             "key" => (Node::Key, Kind::Any),
             "topic" => (self.outer(Outer::Topic), Kind::Text),
-            "now" => (Node::Now, Kind::Time),
+            "now" => {
+                self.now = true;
+                (Node::Now, Kind::Time)
+            }
             "claims" => return self.bad(part, "claims are read one by one: claims.sub"),
             "headers" => return self.bad(part, "headers are read one by one: headers.region or headers[\"x-region\"]"),
             _ => return self.bad(part, format!("there is no {name:?} here, only {NAMES}")),

@@ -38,6 +38,7 @@ pub struct Condition {
     claims: Box<[check::Outer]>,
     keys: usize,
     headers: Box<[Box<str>]>,
+    now: bool,
     unindexed: Box<[Unindexed]>,
 }
 
@@ -101,6 +102,11 @@ impl Condition {
         self.headers.iter().map(|name| &**name)
     }
 
+    /// Whether it reads the time.
+    pub fn reads_now(&self) -> bool {
+        self.now
+    }
+
     /// The alternatives of it for which no index can find events; with one, all of it is evaluated for each event of its
     /// tenant and type, once per distinct claim values.
     pub fn unindexed(&self) -> &[Unindexed] {
@@ -135,6 +141,7 @@ impl FromStr for Condition {
             claims: checked.outers.into(),
             keys,
             headers: checked.headers.into_iter().collect(),
+            now: checked.now,
         })
     }
 }
