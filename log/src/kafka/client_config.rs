@@ -29,13 +29,14 @@ const READER: &[(&str, &str)] = &[
 const ASKER: &[(&str, &str)] = &[];
 
 /// The broker, not the client, judges how large a record may be. Waiting is bounded in bytes, and short for a topic
-/// that is not there.
+/// that is not there. Partitions that a topic gets later are written to within seconds, not after minutes.
 const PRODUCER: &[(&str, &str)] = &[
     ("linger.ms", "1"),
     ("message.max.bytes", "16777216"),
     ("message.timeout.ms", "30000"),
     ("queue.buffering.max.kbytes", "65536"),
     ("topic.metadata.propagation.max.ms", "5000"),
+    ("topic.metadata.refresh.interval.ms", "10000"),
 ];
 
 /// What the contract of the log rests on, for consumers.
