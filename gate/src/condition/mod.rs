@@ -103,7 +103,7 @@ impl Condition {
     }
 
     /// Whether it reads the time.
-    pub fn reads_now(&self) -> bool {
+    pub(crate) fn reads_now(&self) -> bool {
         self.now
     }
 
