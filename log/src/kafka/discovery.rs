@@ -172,6 +172,7 @@ pub(super) fn start(
 impl Discovery {
     fn run(&mut self, interval: Duration, desk: &Desk) {
         let mut next = Instant::now() + interval;
+        let mut resets = BTreeSet::new();
         loop {
             let asked = desk.take(next);
             if asked.closed {
@@ -185,14 +186,15 @@ impl Discovery {
             for key in asked.unfollow {
                 self.topics.remove(&key);
             }
-            look.extend(asked.reset.iter().map(|(key, _)| *key));
+            resets.extend(asked.reset);
+            look.extend(resets.iter().map(|(key, _)| *key));
             if Instant::now() >= next {
                 look.extend(self.topics.keys());
                 next = Instant::now() + interval;
             }
             let again = self.look(&look);
-            self.reset(&asked.reset);
-            if again {
+            self.reset(&mut resets);
+            if again || !resets.is_empty() {
                 next = next.min(Instant::now() + SOON.min(interval));
             }
             if let Some(tail) = self.tail.upgrade() {
@@ -229,31 +231,31 @@ impl Discovery {
         again
     }
 
-    /// Finds where to go on in partitions whose position is out of range.
-    fn reset(&self, resets: &BTreeSet<(TopicKey, i32)>) {
-        for (key, partition) in resets {
-            let Some(followed) = self.topics.get(key) else { continue };
-            // Made again, or deleted: the next look says so, and opens what there is.
-            if followed.doubted || !matches!(followed.known, Known::There { .. }) {
-                continue;
-            }
-            let list = |at| offsets::list(&self.asker, &followed.name, [*partition], at, PATIENCE);
-            let bounds = list(At::Earliest).and_then(|earliest| Ok((earliest, list(At::End)?)));
-            let finding = match bounds {
-                Ok((earliest, end)) => match (earliest.get(partition), end.get(partition)) {
-                    (Some(&earliest), Some(&end)) => {
-                        Finding::Moved { topic: *key, partition: *partition, earliest, end }
-                    }
-                    _ => continue,
-                },
-                Err(error) => {
-                    tracing::warn!(topic = followed.name, partition, %error, "bounds can not be found; trying again");
-                    // The tail asks again: it still stands outside.
-                    Finding::Moved { topic: *key, partition: *partition, earliest: -1, end: -1 }
-                }
+    /// Finds where to go on in partitions whose position is out of range. What can not be told yet stays: the tail asks
+    /// once, for librdkafka tells it once.
+    fn reset(&self, resets: &mut BTreeSet<(TopicKey, i32)>) {
+        resets.retain(|&(key, partition)| {
+            let Some(Followed { name, known: Known::There { opened, .. }, doubted }) = self.topics.get(&key) else {
+                return false;
             };
-            let _ = self.findings.send(finding);
-        }
+            // Made again, or deleted: the next look says so, and opens what there is.
+            if *doubted || !opened.contains(&partition) {
+                return *doubted;
+            }
+            let list = |at| offsets::list(&self.asker, name, [partition], at, PATIENCE);
+            let bounds = list(At::Earliest).and_then(|earliest| Ok((earliest, list(At::End)?)));
+            match bounds.map(|(earliest, end)| Some((*earliest.get(&partition)?, *end.get(&partition)?))) {
+                Ok(Some((earliest, end))) => {
+                    let _ = self.findings.send(Finding::Moved { topic: key, partition, earliest, end });
+                    false
+                }
+                Ok(None) => true,
+                Err(error) => {
+                    tracing::warn!(topic = name, partition, %error, "bounds can not be found; trying again");
+                    true
+                }
+            }
+        });
     }
 }
 
@@ -334,5 +336,37 @@ impl Followed {
             return error.map_or(Ok(all), Err);
         }
         error.map_or(Ok(false), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::kafka::client_config::{self, Role};
+    use crate::kafka::health::Context;
+
+    #[test]
+    fn a_position_out_of_range_is_not_forgotten_while_its_topic_is_in_doubt() {
+        let cluster = MockCluster::new(1).expect("a cluster");
+        cluster.create_topic("orders", 1, 1).expect("a topic");
+        let settings = BTreeMap::from([("bootstrap.servers".into(), cluster.bootstrap_servers())]);
+        let asker = client_config::create(&settings, Role::Asker, Context::new().0).expect("a consumer");
+        let (findings, found) = sync_channel(9);
+        let (key, id) = (TopicKey(0), TopicId::default());
+        let known = Known::There { id, opened: BTreeSet::from([0]), first: None };
+        let topics = BTreeMap::from([(key, Followed { name: "orders".into(), known, doubted: true })]);
+        let mut discovery = Discovery { asker: Arc::new(asker), tail: Weak::new(), findings, topics };
+        let mut resets = BTreeSet::from([(key, 0), (TopicKey(7), 0)]);
+        discovery.reset(&mut resets);
+        assert_eq!((&resets, found.try_recv().is_err()), (&BTreeSet::from([(key, 0)]), true));
+        discovery.topics.get_mut(&key).expect("it is followed").doubted = false;
+        discovery.reset(&mut resets);
+        assert!(resets.is_empty());
+        let moved = found.try_recv().expect("where to go on");
+        assert!(matches!(moved, Finding::Moved { topic: TopicKey(0), partition: 0, earliest: 0, end: 0 }), "{moved:?}");
     }
 }

@@ -18,6 +18,7 @@ use crate::{AppendDone, Cluster, DISCOVERY, Log, LogError, Made, NewRecord, NewT
 
 mod admin;
 mod append;
+mod assignment;
 mod block;
 mod client_config;
 mod discovery;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::assignment;
 use super::client_config::Consumer;
 use super::offsets::{self, At, log_error};
 use super::queue::{Polled, Queue};
@@ -68,13 +68,13 @@ impl KafkaReader {
         }
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(log_error)?;
-        self.queue.consumer().assign(&list).map_err(log_error)?;
+        assignment::replace(self.queue.consumer(), &list).map_err(log_error)?;
         Ok(Some(()))
     }
 
     fn turn_away(&mut self) {
         self.current = None;
-        if let Err(error) = self.queue.consumer().unassign() {
+        if let Err(error) = assignment::clear(self.queue.consumer()) {
             tracing::warn!(%error, "a partition could not be unassigned");
         }
     }
@@ -163,7 +163,14 @@ impl Reader for KafkaReader {
                         if records > 0 {
                             return Ok(Chunk { next, end: false });
                         }
-                        return Err(ReadError::OutOfRange(self.bounds(topic, partition)?));
+                        let bounds = self.bounds(topic, partition)?;
+                        if (bounds.earliest..=bounds.end).contains(&from) {
+                            // Said of what was read before, or not true any more.
+                            return Err(
+                                LogError::Unavailable(format!("{topic}[{partition}]: {reason} ({code})")).into()
+                            );
+                        }
+                        return Err(ReadError::OutOfRange(bounds));
                     }
                 }
                 _ => {}
@@ -176,5 +183,38 @@ impl Reader for KafkaReader {
                 return Err(LogError::Unavailable(format!("nothing was heard of {topic}[{partition}]")).into());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::kafka::client_config::{self, Role};
+    use crate::kafka::health::Context;
+
+    #[test]
+    fn what_lies_within_a_partition_is_not_out_of_its_range() {
+        let cluster = MockCluster::new(1).expect("a cluster");
+        cluster.create_topic("orders", 1, 1).expect("a topic");
+        let settings = BTreeMap::from([("bootstrap.servers".into(), cluster.bootstrap_servers())]);
+        let context = Context::new().0;
+        let producer: BaseProducer = client_config::config(&settings, Role::Producer).create().expect("a producer");
+        producer.send(BaseRecord::<(), str>::to("orders").payload("one")).expect("a record");
+        producer.flush(Duration::from_secs(30)).expect("it is on the log");
+        let consumer = |role| client_config::create(&settings, role, context.clone()).expect("a consumer");
+        let queue = Queue::new(consumer(Role::Reader)).expect("its queue");
+        let mut reader = KafkaReader::new(queue, Arc::new(consumer(Role::Asker)));
+        let limit = Limit { until: i64::MAX, records: 10, bytes: 1000 };
+        cluster.request_errors(RDKafkaApiKey::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]);
+        let outcome = reader.read("orders", 0, 0, limit, &mut |_| ());
+        assert!(matches!(outcome, Err(ReadError::Log(LogError::Unavailable(_)))), "{outcome:?}");
+        let mut read = 0;
+        let outcome = reader.read("orders", 0, 0, limit, &mut |_| read += 1);
+        assert!(matches!(outcome, Ok(Chunk { next: 1, end: true })), "{outcome:?}");
+        assert_eq!(read, 1);
     }
 }

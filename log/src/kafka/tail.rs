@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::assignment;
 use super::discovery::{Desk, Finding};
 use super::offsets::log_error;
 use super::queue::{Message, Polled, Queue, Taken};
@@ -104,7 +104,7 @@ impl KafkaTail {
             list.add_partition_offset(&topic.name, *partition, Offset::Offset(*next)).map_err(log_error)?;
             topic.positions.insert(*partition, Position { next: *next, caught_up_at: -1 });
         }
-        queue.consumer().incremental_assign(&list).map_err(log_error)
+        assignment::add(queue.consumer(), &list).map_err(log_error)
     }
 
     fn unassign(&mut self, key: TopicKey) {
@@ -117,7 +117,7 @@ impl KafkaTail {
         let name = topic.name.clone();
         self.taken.forget(&name, None);
         if list.count() > 0
-            && let Err(error) = queue.consumer().incremental_unassign(&list)
+            && let Err(error) = assignment::remove(queue.consumer(), &list)
         {
             tracing::warn!(topic = name, %error, "partitions could not be unassigned");
         }
@@ -134,10 +134,6 @@ impl KafkaTail {
         let queue = Arc::clone(&self.queue);
         let Some(topic) = self.topic(key) else { return Ok(()) };
         let Some(position) = topic.positions.get_mut(&partition) else { return Ok(()) };
-        if earliest < 0 {
-            self.desk.reset(key, partition);
-            return Ok(());
-        }
         let (from, name) = (position.next, topic.name.clone());
         if from < earliest {
             tracing::warn!(
@@ -161,9 +157,9 @@ impl KafkaTail {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&name, partition, Offset::Offset(position.next)).map_err(log_error)?;
         self.taken.forget(&name, Some(partition));
-        queue.consumer().incremental_unassign(&list).map_err(log_error)?;
+        assignment::remove(queue.consumer(), &list).map_err(log_error)?;
         self.forget_addresses();
-        queue.consumer().incremental_assign(&list).map_err(log_error)
+        assignment::add(queue.consumer(), &list).map_err(log_error)
     }
 
     /// The topic of a record, if it is followed.
