@@ -189,15 +189,18 @@ impl Terms {
     }
 }
 
+/// The furthest time that frames can say: what lies beyond is as good as this.
+const FURTHEST: Millis = (1 << 53) - 1;
+
 /// A `NumericDate` in milliseconds; it may have a fraction.
 fn time(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<Millis>, TokenError> {
     let bad = || TokenError::Claim { claim: claim.into(), problem: "must be a number of seconds" };
     let Some(value) = claims.get(claim) else { return Ok(None) };
     if let Some(seconds) = value.as_i64() {
-        return Ok(Some(seconds.saturating_mul(1000)));
+        return Ok(Some(seconds.saturating_mul(1000).clamp(-FURTHEST, FURTHEST)));
     }
     let seconds = value.as_f64().filter(|seconds| seconds.is_finite()).ok_or_else(bad)?;
-    Ok(Some((seconds * 1000.0) as Millis))
+    Ok(Some(((seconds * 1000.0) as Millis).clamp(-FURTHEST, FURTHEST)))
 }
 
 /// The parts of a compact JWS, still encoded.

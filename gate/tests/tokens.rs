@@ -204,6 +204,14 @@ async fn a_line_break_at_the_end_of_a_secret_file_is_not_part_of_it() {
 }
 
 #[tokio::test]
+async fn a_token_that_never_ends_ends_at_the_last_time_that_frames_can_say() {
+    for never in [json!(i64::MAX), json!(u64::MAX), json!(1e300), json!(9_999_999_999_999_i64)] {
+        let principal = verify(hs256(), &signed(&json!({"exp": never}))).await.unwrap();
+        assert_eq!(principal.expires, (1 << 53) - 1, "{never}");
+    }
+}
+
+#[tokio::test]
 async fn times_are_checked_with_the_skew_and_not_beyond() {
     let seconds = NOW / 1000;
     for (changes, good) in [
