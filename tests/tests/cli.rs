@@ -46,6 +46,18 @@ fn version_and_help() {
 }
 
 #[test]
+fn check_looks_at_the_certificate_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tidegate.toml");
+    let config = "[server.tls]\ncertificate_file = \"chain.pem\"\nkey_file = \"key.pem\"\n[log.sqlite]\n[tokens]\n\
+                  algorithms = [\"HS256\"]\nsecret = \"a secret of at least thirty-two bytes\"\n";
+    std::fs::write(&file, config).unwrap();
+    let said = run(&mut tidegate(&["check", "--config", path(&file)]));
+    assert_eq!(said.status.code(), Some(1));
+    assert!(text(&said.stderr).contains("server.tls") && text(&said.stderr).contains("chain.pem"), "{said:?}");
+}
+
+#[test]
 fn check_names_every_problem_by_key_and_line() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("tidegate.toml");

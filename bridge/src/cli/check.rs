@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::ConfigFile;
+use crate::transport::check_certificate;
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -13,6 +14,9 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let config = self.config.load()?;
+        if let Some(files) = &config.server.tls {
+            check_certificate(files)?;
+        }
         let topics = config.topics.iter().count();
         println!("ok: {topics} topics, {} grants, listening on {}", config.grants.len(), config.server.listen);
         Ok(())

@@ -107,6 +107,9 @@ fn sections(table: &Table, place: Place, folder: &Path, report: &Report) -> Opti
     let catch_up = feed::read_catch_up(root.section_or_empty("catch_up"));
     let revocation = revocation::read(root.section_or_empty("revocation"));
     let admin = root.section("admin").map(|section| admin::read(section, folder));
+    if admin.iter().flatten().any(|admin| admin.listen == server.listen && server.listen.port() != 0) {
+        root.problem("admin", format!("listens on {}, as the server does: it needs a port of its own", server.listen));
+    }
     if topics.is_empty() && !root.has("topics") {
         root.warning("topics", "there is none: add [topics.NAME]");
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use tidegate_log::kafka::KafkaOptions;
+
 use super::problem::{Place, Report};
 use super::raw::{Table, Value};
 use super::section::Section;
@@ -116,6 +118,9 @@ fn flatten(above: &str, table: &Table, settings: &mut BTreeMap<String, String>, 
                 continue;
             }
         };
+        if let Some(problem) = KafkaOptions::problem(&name, &value) {
+            report.problem(&node.place, format!("log.kafka.{name}"), problem);
+        }
         if settings.insert(name.clone(), value).is_some() {
             report.problem(&node.place, format!("log.kafka.{name}"), "is set twice, once with its name in quotes");
         }

@@ -26,4 +26,4 @@ pub use http::{DevToken, Status};
 pub use server::{Server, ServerHandle};
 pub use shard_handle::{ShardHandle, ShardInbox};
 pub use shard_thread::ShardThread;
-pub use tls::CertificateError;
+pub use tls::{CertificateError, check as check_certificate};

@@ -29,7 +29,7 @@ const AHEAD: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file can not be read, or holds nothing of use.
-    #[error("{}: {problem}", .file.display())]
+    #[error("server.tls: {}: {problem}", .file.display())]
     File {
         /// Which.
         file: PathBuf,
@@ -42,6 +42,11 @@ pub enum CertificateError {
     /// The system gives no random bytes.
     #[error("server.tls: no keys for session tickets: {0}")]
     Tickets(tokio_rustls::rustls::Error),
+}
+
+/// Whether these files can be used.
+pub fn check(files: &config::Tls) -> Result<(), CertificateError> {
+    Certificate::load(files).map(drop)
 }
 
 /// The certificate that the listener shows.

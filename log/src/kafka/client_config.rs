@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
 
 use super::health::Context;
 use crate::LogError;
@@ -79,21 +80,33 @@ pub(super) fn validate(settings: &BTreeMap<String, String>) -> Result<(), LogErr
         return Err(LogError::Fatal("the Kafka setting `bootstrap.servers` is missing".into()));
     }
     for (name, value) in settings {
-        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == name) {
-            return Err(LogError::Fatal(format!("the Kafka setting `{name}` can not be used: {why}")));
-        }
-        let name = ALIASES.iter().find(|(alias, _)| alias == name).map_or(name.as_str(), |(_, meant)| meant);
-        let promised = CONSUMER_PROMISES.iter().chain(PRODUCER_PROMISES).find(|(promised, _)| *promised == name);
-        if let Some((_, promise)) = promised
-            && value != promise
-            && !(name == "acks" && value == "-1")
-        {
-            return Err(LogError::Fatal(format!(
-                "the Kafka setting `{name}` must stay `{promise}`, not `{value}`: what Tidegate promises rests on it"
-            )));
+        if let Some(problem) = problem(name, value) {
+            return Err(LogError::Fatal(format!("the Kafka setting `{name}` {problem}")));
         }
     }
     Ok(())
+}
+
+/// Why a setting can not be used, where that can be told without a broker.
+pub(super) fn problem(name: &str, value: &str) -> Option<String> {
+    if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+        return Some(format!("can not be used: {why}"));
+    }
+    let meant = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, meant)| meant);
+    let promised = CONSUMER_PROMISES.iter().chain(PRODUCER_PROMISES).find(|(promised, _)| *promised == meant);
+    if let Some((_, promise)) = promised
+        && value != *promise
+        && !(meant == "acks" && value == "-1")
+    {
+        return Some(format!("must stay `{promise}`, not `{value}`: what Tidegate promises rests on it"));
+    }
+    if matches!(name, "bootstrap.servers" | "metadata.broker.list") && value.trim().is_empty() {
+        return Some("must name a broker, such as kafka:9092".into());
+    }
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Err(KafkaError::ClientConfig(_, problem, ..)) => Some(format!("is not one that librdkafka takes: {problem}")),
+        _ => None,
+    }
 }
 
 /// The settings of one client: ours, then the user's, then the promises.
@@ -156,6 +169,10 @@ mod tests {
             ("isolation.level", "read_uncommitted"),
             ("partitioner", "random"),
             ("transactional.id", "mine"),
+            ("bootstrap.servers", " "),
+            ("bootstrap.server", "127.0.0.1:9092"),
+            ("security.protocol", "TLS"),
+            ("socket.timeout.ms", "soon"),
         ] {
             let LogError::Fatal(text) = with(name, value).unwrap_err() else { panic!("{name} is no outage") };
             assert!(text.contains("Kafka setting"), "{text}");

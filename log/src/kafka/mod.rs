@@ -50,6 +50,11 @@ impl KafkaOptions {
     pub fn new(settings: BTreeMap<String, String>) -> Self {
         Self { settings, discovery: DISCOVERY }
     }
+
+    /// Why a setting can not be used, where that can be told without a broker.
+    pub fn problem(name: &str, value: &str) -> Option<String> {
+        client_config::problem(name, value)
+    }
 }
 
 /// Kafka as a [`Log`].

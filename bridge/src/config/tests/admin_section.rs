@@ -37,6 +37,22 @@ fn keys_from_files() {
 }
 
 #[test]
+fn it_has_a_listener_of_its_own() {
+    let same = bad(&format!("[admin]\nlisten = \"127.0.0.1:8080\"\n[admin.keys]\nalice = \"{KEY}\"\n"));
+    assert!(same.contains("tidegate.toml:10: admin: listens on 127.0.0.1:8080, as the server does"), "{same}");
+    assert!(
+        good(
+            &format!(
+                "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[admin.keys]\na = \"{KEY}\"\n"
+            ),
+            &[]
+        )
+        .admin
+        .is_some()
+    );
+}
+
+#[test]
 fn problems() {
     for (more, expected) in [
         ("[admin]\n".to_owned(), "tidegate.toml:10: admin.keys: needs at least one"),

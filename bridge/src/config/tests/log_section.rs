@@ -25,6 +25,20 @@ fn problems() {
 }
 
 #[test]
+fn a_setting_that_kafka_s_client_will_not_take_is_known_before_it_starts() {
+    for (line, expected) in [
+        ("bootstrap.server = \"kafka:9092\"", "log.kafka.bootstrap.server: is not one that librdkafka takes"),
+        ("security.protocol = \"TLS\"", "log.kafka.security.protocol: is not one that librdkafka takes: Invalid value"),
+        ("acks = 1", "log.kafka.acks: must stay `all`"),
+        ("group.id = \"mine\"", "log.kafka.group.id: can not be used"),
+        ("bootstrap.servers = \"\"", "log.kafka.bootstrap.servers: must name a broker"),
+    ] {
+        let said = problem(&format!("[log.kafka]\n{line}\n"));
+        assert!(said.contains(&format!("tidegate.toml:2: {expected}")), "{said}");
+    }
+}
+
+#[test]
 fn paths_are_taken_from_the_file_that_names_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.toml");
