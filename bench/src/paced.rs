@@ -31,6 +31,9 @@ pub(crate) struct Options {
     /// Events a second.
     #[arg(long)]
     rate: f64,
+    /// The load never sleeps: nobody has to wake it, as nobody has to wake a browser far away.
+    #[arg(long)]
+    awake: bool,
     /// Seconds before the measurement.
     #[arg(long, default_value_t = 2.0)]
     warm: f64,
@@ -121,6 +124,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     };
     let connections = (0..options.sessions).map(open).collect::<anyhow::Result<Vec<_>>>()?;
     let mut load = Load::new(connections)?;
+    load.awake = options.awake;
     let mut origin = Origin::of(options)?;
     let (warm, window) = (Duration::from_secs_f64(options.warm), Duration::from_secs_f64(options.window));
     let began = Instant::now();
@@ -154,10 +158,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let sent = pace.sent() * (options.sessions / tenants) as u64;
         load.receive(sent, QUIET)?;
     }
-    print(&first, &last, &load.received).context("nothing was measured")
+    print(&first, &last, &load).context("nothing was measured")
 }
 
-fn print(first: &Mark, last: &Mark, received: &Received) -> anyhow::Result<()> {
+fn print(first: &Mark, last: &Mark, load: &Load) -> anyhow::Result<()> {
+    let received = &load.received;
+    // One that never sleeps uses all of its core, whatever it has to do.
+    let loader_core = |seconds: f64| (!load.awake).then(|| (last.own_us - first.own_us) as f64 / 1e6 / seconds);
     let seconds = last.at.duration_since(first.at).as_secs_f64();
     let (entries, frames) = (last.entries - first.entries, last.frames - first.frames);
     ensure!(entries > 0, "no deliveries in the window");
@@ -172,7 +179,7 @@ fn print(first: &Mark, last: &Mark, received: &Received) -> anyhow::Result<()> {
         "cpu_s": (last.server_us - first.server_us) as f64 / 1e6,
         "pings_per_s": (last.pings - first.pings) as f64 / seconds,
         "server_core": (last.server_us - first.server_us) as f64 / 1e6 / seconds,
-        "loader_core": (last.own_us - first.own_us) as f64 / 1e6 / seconds,
+        "loader_core": loader_core(seconds),
         "loader_wakeups_per_s": (last.wakeups - first.wakeups) as f64 / seconds,
     });
     println!("{measured}");

@@ -39,13 +39,17 @@ fn sessions(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     for round in 1..=bench.rounds(1, 3) {
         let mut ratios = Vec::new();
         for &sessions in &sizes {
-            let pace = Pace { sessions, tenants: 1, rate: EVENTS.min(DELIVERIES / sessions as f64) };
+            let pace = Pace { sessions, tenants: 1, rate: EVENTS.min(DELIVERIES / sessions as f64), awake: false };
             let measured = [pace.write_loop(bench, summary)?, pace.bridge(bench, summary)?];
             let [bare_us, ours_us] = [&measured[0], &measured[1]].map(|run| figure(run, "cpu_us_per_delivery"));
             summary.take(round, NAME, &format!("write_loop_{sessions}"), &measured[0]);
             summary.take(round, NAME, &format!("tidegate_{sessions}"), &measured[1]);
             ratios.push(ours_us / bare_us);
         }
+        // What an event costs at such a pace before anybody does anything with it.
+        let window = bench.window();
+        let read = Server::bare_reader_live(bench.kafka()?.0, EVENTS, window)?;
+        summary.take(round, NAME, "rdkafka_at_that_pace", &read);
         spreads.push(spread(&ratios));
     }
     let what = "(tidegate ÷ write_loop) per delivery, over 100, 1,000 and 10,000 sessions, greatest ÷ least";

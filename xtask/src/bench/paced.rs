@@ -9,6 +9,7 @@ use super::scenarios::Bench;
 use super::summary::Summary;
 use super::target::Bound::{AtLeast, AtMost};
 use super::target::Hold::{EachRun, Median};
+use super::target::median;
 
 /// Events a second, and who gets them.
 #[derive(Clone, Copy)]
@@ -16,6 +17,8 @@ pub(super) struct Pace {
     pub(super) sessions: usize,
     pub(super) tenants: usize,
     pub(super) rate: f64,
+    /// The load never sleeps.
+    pub(super) awake: bool,
 }
 
 impl Pace {
@@ -44,6 +47,9 @@ impl Pace {
         arguments.extend(more);
         arguments.extend(["--sessions".into(), self.sessions.to_string(), "--rate".into(), self.rate.to_string()]);
         arguments.extend(["--window".into(), bench.window().to_string(), "--warm".into(), bench.warm().to_string()]);
+        if self.awake {
+            arguments.push("--awake".into());
+        }
         let measured = load(&arguments)?;
         // A machine that had other work could not keep the pace: then a run tells of the machine.
         let kept = self.kept(&measured);
@@ -64,7 +70,7 @@ impl Pace {
 
 pub(super) fn fanout_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "fanout_paced";
-    let pace = Pace { sessions: 1000, tenants: 1, rate: 150.0 };
+    let pace = Pace { sessions: 1000, tenants: 1, rate: 150.0, awake: false };
     // One after the other, again and again: what the machine does meanwhile befalls all of them.
     // Peers are marks, not targets: fewer of their runs will do.
     let marks = bench.rounds(1, 3);
@@ -73,6 +79,12 @@ pub(super) fn fanout_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::
         summary.take(round, NAME, "write_loop", &bare);
         let ours = pace.bridge(bench, summary)?;
         summary.take(round, NAME, "tidegate", &ours);
+        // The same without what waking the load costs each of them: how much of the difference that is.
+        let awake = Pace { awake: true, ..pace };
+        let bare = awake.write_loop(bench, summary)?;
+        summary.take(round, NAME, "write_loop_awake", &bare);
+        let ours = awake.bridge(bench, summary)?;
+        summary.take(round, NAME, "tidegate_awake", &ours);
         for kind in [Kind::Nats, Kind::Naive].into_iter().filter(|_| round <= marks) {
             if let Some(measured) = pace.peer(bench, summary, kind)? {
                 summary.take(round, NAME, kind.name(), &measured);
@@ -80,12 +92,14 @@ pub(super) fn fanout_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::
         }
     }
     summary.ratio(NAME, "cpu_us_per_delivery", ["tidegate", "write_loop"], EachRun, AtMost(1.15));
+    let awake = median(&summary.ratios(NAME, "cpu_us_per_delivery", ["tidegate_awake", "write_loop_awake"]));
+    summary.remark(format!("{NAME}: {awake:.2} × the bare loop where nobody has to wake the load"));
     Ok(())
 }
 
 pub(super) fn fanout_live(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "fanout_live";
-    let pace = Pace { sessions: 1000, tenants: 1, rate: 2000.0 };
+    let pace = Pace { sessions: 1000, tenants: 1, rate: 2000.0, awake: false };
     let mut kept = Vec::new();
     for round in 1..=bench.rounds(1, 5) {
         let measured = pace.bridge(bench, summary)?;
@@ -99,7 +113,7 @@ pub(super) fn fanout_live(bench: &mut Bench, summary: &mut Summary) -> anyhow::R
 
 pub(super) fn tenants_paced(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "tenants_paced";
-    let pace = Pace { sessions: 1000, tenants: 1000, rate: 5000.0 };
+    let pace = Pace { sessions: 1000, tenants: 1000, rate: 5000.0, awake: false };
     let window = bench.window();
     let (mut beyond_reader, mut over_floor) = (Vec::new(), Vec::new());
     for round in 1..=bench.rounds(1, 5) {
