@@ -7,6 +7,7 @@ import { TidegateError } from "./error.js";
 import { CONSUMED, PENDING, THREW, TidegateEvent, UNHANDLED } from "./event.js";
 import { describe, dispatch, isFrom, lastFailure, reported, whenSettled, wrap } from "./event.js";
 import { Link } from "./link.js";
+import { CLOSE, CONNECT, CURSOR, ID, PUBLISH, STREAM, SUBSCRIBE, TOKEN, UNSUBSCRIBE } from "./words.js";
 
 const REMEMBERED = 1000;
 /** Events between two looks at the clock. */
@@ -49,7 +50,7 @@ export class Bus extends EventTarget {
       const dispatch = (batch, isTime) => bus.#batch(batch, isTime);
       bus.#link = new Link(Core, url, [client, timeout, transports], bus.#makeHooks(token, resolve, reject), dispatch);
     });
-    bus.#link.tell("connect");
+    bus.#link.tell(CONNECT);
     return { bus, opened };
   }
 
@@ -77,19 +78,19 @@ export class Bus extends EventTarget {
     }
     const time = { latest: Infinity, earliest: -Infinity }[from] ?? from?.getTime?.();
     const cursor = from?.cursor?.split(",");
-    return this.#share({ topic, types: [...types], keys: [...keys], time, cursor }, { target, echo });
+    return this.#share({ topic, types: [...types], target, echo }, [...keys], time, cursor);
   }
 
   ledger({ groupBy = [] }, callback) {
-    return this.#share({ topic: "$ledger", group_by: groupBy }, { callback });
+    return this.#share({ topic: "$ledger", types: [], callback }, [], undefined, [], groupBy);
   }
 
   async publish(topic, event, { key } = {}) {
     if (this.#state === "closed") throw closed();
-    const id = event.id ?? this.#link.ask("id");
+    const id = event.id ?? this.#link.ask(ID)[0];
     this.#published.add(id);
     if (this.#published.size > REMEMBERED) this.#published.delete(this.#published.values().next().value);
-    const call = +this.#link.ask("publish", { topic, key, event: JSON.stringify({ ...event, id }) });
+    const [call] = this.#link.ask(PUBLISH, topic, JSON.stringify({ ...event, id }), key);
     return new Promise((resolve, reject) => this.#calls.set(call, { resolve, reject }));
   }
 
@@ -117,7 +118,7 @@ export class Bus extends EventTarget {
 
   close() {
     this.#link.finish();
-    this.#link.tell("close");
+    this.#link.tell(CLOSE);
   }
 
   /** What the core calls. Nothing here throws. */
@@ -136,9 +137,9 @@ export class Bus extends EventTarget {
       token: async (ask) => {
         try {
           const token = String(await fetchToken());
-          this.#link.tell("token", { ask, token });
+          this.#link.tell(TOKEN, ask, token);
         } catch (error) {
-          this.#link.tell("no_token", { ask, reason: describe(error) });
+          this.#link.tell(TOKEN, ask, undefined, describe(error));
         }
       },
       open: (streaming) => {
@@ -152,36 +153,36 @@ export class Bus extends EventTarget {
       hang_up: () => this.#streaming.abort(),
       post: (call, token, topic, key, event) => {
         const post = (module) => {
-          return module.post(TidegateError, this.#url, topic, key ?? undefined, event, token, this.#posting.signal);
+          return module.post(TidegateError, this.#url, topic, key, event, token, this.#posting.signal);
         };
         import("./stream.js").then(post).then(
           (published) => answer(call, "resolve", published),
           (error) => answer(call, "reject", error),
         );
       },
-      waiting: (delay, problem) => {
+      waiting: (delay, ...problem) => {
         if (wasOpen) change("reconnecting");
         this.#tell("reconnecting", { delay, error: failure(problem) });
       },
-      closed: (problem) => {
-        const error = problem && failure(problem);
+      closed: (...problem) => {
+        const error = problem.length ? failure(problem) : undefined;
         this.#posting.abort();
         change("closed");
         refused(error ?? closed());
         this.#tell("close", { error });
       },
       log: (available) => {
-        this.#logAvailable = available;
-        this.#tell("state", { state: this.#state, logAvailable: available });
+        this.#logAvailable = !!available;
+        this.#tell("state", { state: this.#state, logAvailable: this.#logAvailable });
       },
-      subscribed: (handles, recovered, reason) => {
+      subscribed: (recovered, reason, ...handles) => {
         for (const handle of handles) {
           const share = this.#shares.get(handle);
           share?.accept();
-          if (share && !recovered) this.#tell("gap", { topic: share.topic, reason: reason ?? undefined });
+          if (share && !recovered) this.#tell("gap", { topic: share.topic, reason });
         }
       },
-      ended: (handle, problem) => {
+      ended: (handle, ...problem) => {
         const share = this.#shares.get(handle);
         const error = failure(problem);
         this.#drop(handle);
@@ -189,7 +190,7 @@ export class Bus extends EventTarget {
         this.#tell("error", { error });
       },
       published: (call, id, correlationId) => answer(call, "resolve", { id, correlationId }),
-      refused: (call, problem) => answer(call, "reject", failure(problem)),
+      refused: (call, ...problem) => answer(call, "reject", failure(problem)),
       ledger: (handles, report) => {
         for (const handle of handles) {
           try {
@@ -209,18 +210,18 @@ export class Bus extends EventTarget {
     const link = this.#link;
     const closed = (code, reason) => link.over(code, reason);
     import("./stream.js").then(
-      (module) => signal.aborted || module.stream(this.#url, link.ask("stream"), signal, (text) => link.heard(text), closed),
+      (module) => signal.aborted || module.stream(this.#url, link.ask(STREAM)[0], signal, (text) => link.heard(text), closed),
       (error) => signal.aborted || closed(1006, describe(error)),
     );
   }
 
   /** Takes up what is wanted, and notes what its handle stands for. */
-  #share(want, share) {
-    const { topic, types } = want;
+  #share(share, ...want) {
+    const { topic, types } = share;
     const link = this.#link;
-    const handle = JSON.parse(link.ask("subscribe", want));
-    if (Array.isArray(handle)) throw failure(handle);
-    const ready = new Promise((accept, reject) => Object.assign(share, { accept, reject, topic, types }));
+    const [handle, ...problem] = link.ask(SUBSCRIBE, topic, types, ...want);
+    if (problem.length) throw failure([handle, ...problem]);
+    const ready = new Promise((accept, reject) => Object.assign(share, { accept, reject }));
     // Who does not look at it learns of a refusal by the bus's `error` event.
     ready.catch(() => {});
     this.#shares.set(handle, share);
@@ -234,10 +235,10 @@ export class Bus extends EventTarget {
       get cursor() {
         // It stands behind the whole batch.
         link.finish();
-        return link.ask("cursor", { handle });
+        return link.ask(CURSOR, handle).join() || undefined;
       },
       close: () => {
-        if (this.#drop(handle)) link.ask("unsubscribe", { handle });
+        if (this.#drop(handle)) link.ask(UNSUBSCRIBE, handle);
       },
     };
   }
@@ -329,7 +330,7 @@ function hasDot(type) {
 
 /** A problem that the core tells of. */
 function failure([code, message, retryable, pointer, retryAfter]) {
-  return new TidegateError(code, message, retryable, pointer ?? undefined, retryAfter);
+  return new TidegateError(code, message, !!retryable, pointer, retryAfter);
 }
 
 function closed() {

@@ -1,6 +1,8 @@
 import * as glue from "./tidegate_client_bg.js";
 import { Bus } from "./bus.js";
 import { TidegateError } from "./error.js";
+import * as looked from "./looked.js";
+import * as told from "./told.js";
 
 export { Bus } from "./bus.js";
 export { TidegateError } from "./error.js";
@@ -25,7 +27,7 @@ export default function init(source) {
 
 /** Makes the module of whatever holds it. */
 async function load(source = new URL("tidegate_client_bg.wasm", import.meta.url)) {
-  const imports = { "./tidegate_client_bg.js": glue };
+  const imports = { "./tidegate_client_bg.js": glue, "./looked.js": looked, "./told.js": told };
   source = await source;
   if (typeof source === "string" || source instanceof URL || source instanceof Request) source = await fetch(source);
   let made;

@@ -1,14 +1,34 @@
 // The core's adapter: tells it what happens on the socket, and does what it says.
-//
-// The core speaks in texts: a frame to send is an object, all else an array, `["what", …]`.
 
 import { look } from "./looked.js";
+import { take } from "./told.js";
+import { CLOSED, DISPATCHED, FRAME, OPENED, SETTLED, TICK, WAKE } from "./words.js";
 
 /** What `setTimeout` can hold. */
 const LONGEST = 2 ** 31 - 1;
 const SUBPROTOCOL = "tidegate.v1";
 /** Milliseconds of work after which the page may paint and listen to others, however much there is to do. */
 const SLICE = 16;
+
+/** What the core tells, by its number in `told.rs`; the answer to what it was asked comes first and is nothing to do. */
+const TOLD = [
+  "answer",
+  "send",
+  "token",
+  "connect",
+  "stream",
+  "disconnect",
+  "post",
+  "open",
+  "waiting",
+  "closed",
+  "log",
+  "subscribed",
+  "ended",
+  "published",
+  "refused",
+  "ledger",
+];
 
 /** Milliseconds since the epoch, on a clock that never goes back. */
 const now = () => performance.timeOrigin + performance.now();
@@ -22,6 +42,8 @@ export class Link {
   #timer;
   /** When the timer calls. */
   #due = Infinity;
+  /** What the core has told and is yet to be done. */
+  #told = [];
   /** Whether what the core says is to be done as soon as the page's code that runs now has returned. */
   #soon = false;
   /** The body of the frame that is being obeyed. */
@@ -42,14 +64,15 @@ export class Link {
    * `options` are the core's own: a client's name, the handlers' time, a number for the transports allowed. `does` has a
    * function for each thing that the core may say but what is the socket's business, `dispatch` takes a batch and
    * whether it is time to stop: it dispatches from `next` on, and puts into `exceptions`, by threes, ordinal, outcome and
-   * reason of what was not simply consumed. None of them throws. The core is at rest until it is told to `connect`.
+   * reason of what was not simply consumed. None of them throws. The core is at rest until it is told to `CONNECT`.
    */
   constructor(Core, url, options, does, dispatch) {
-    const wake = () => this.tell("wake");
+    const wake = () => this.tell(WAKE);
     this.#url = url;
     this.#dispatch = dispatch;
     this.#does = {
       ...does,
+      send: (frame) => this.#socket?.send(frame),
       connect: () => this.#connect(),
       stream: () => {
         this.#waiting = [];
@@ -60,29 +83,49 @@ export class Link {
         if (this.#socket) this.#drop(code, reason);
         else does.hang_up();
       },
-      closed: (problem) => {
+      closed: (...problem) => {
         removeEventListener("online", wake);
         // What is left of a batch is not for later.
         this.#until = Infinity;
-        does.closed(problem);
+        does.closed(...problem);
       },
-      ledger: (handles) => does.ledger(handles, this.#body),
+      ledger: (...handles) => does.ledger(handles, this.#body),
     };
-    this.#core = new Core(...options, ...crypto.getRandomValues(new BigUint64Array(2)));
+    this.#core = look(options, () => new Core(...crypto.getRandomValues(new BigUint64Array(2))));
     addEventListener("online", wake);
   }
 
-  /** Tells the core something, with the details, and does what it says. */
-  tell(what, details) {
-    const answer = look(details, () => this.#core.tell(now(), what));
+  /** Tells the core something, with what belongs to it, and does what it says. */
+  tell(what, ...details) {
+    this.#hear(what, details);
     this.#obey();
-    return answer;
   }
 
   /** The same for the page, which must know the answer before it is told what followed. */
-  ask(what, details) {
-    const answer = look(details, () => this.#core.tell(now(), what));
+  ask(what, ...details) {
+    const answer = this.#hear(what, details);
     this.#obeySoon();
+    return answer;
+  }
+
+  /** Tells the core something and keeps what it says for later. Answers with what it was asked, a list. */
+  #hear(what, details) {
+    let answer;
+    const deadline = look(details, () => this.#core.tell(now(), what));
+    for (const told of take()) {
+      if (told[0]) this.#told.push(told);
+      else answer = told.slice(1);
+    }
+    // A call that comes too early does no harm and costs less than setting the timer anew.
+    if (deadline < this.#due) {
+      clearTimeout(this.#timer);
+      this.#due = deadline;
+      const tick = () => {
+        this.#due = Infinity;
+        this.tell(TICK);
+      };
+      this.#timer = setTimeout(tick, Math.min(deadline - now(), LONGEST));
+    }
     return answer;
   }
 
@@ -91,8 +134,7 @@ export class Link {
     if (this.#batch) {
       this.#settled.push(delivery);
     } else {
-      this.#core.settled(now(), ...delivery);
-      this.#obeySoon();
+      this.ask(SETTLED, ...delivery);
     }
   }
 
@@ -103,7 +145,7 @@ export class Link {
 
   /** The socket or stream has ended. */
   over(code, reason) {
-    this.#inTurn(() => this.tell("closed", { code, reason }));
+    this.#inTurn(() => this.tell(CLOSED, code, reason));
   }
 
   /** Dispatches what is left of a batch that was begun: as far as the page knows, it came whole. */
@@ -158,10 +200,11 @@ export class Link {
     // Credit is counted in UTF-8 bytes, which a string does not tell. Twice its length is never less than half of
     // them, and so reports still go out before the credit is used up.
     const known = body && !more.length ? name : "";
-    const topic = look(body, () => this.#core.frame(now(), known, text.length * 2));
-    if (topic !== undefined) {
+    const batch = this.#hear(FRAME, [known, body, text.length * 2]);
+    if (batch) {
+      const [topic, session] = batch;
       const { view, seq, entries } = body;
-      this.#batch = { topic, session: this.#core.session(), view, seq, entries, next: 0, exceptions: [] };
+      this.#batch = { topic, session, view, seq, entries, next: 0, exceptions: [] };
       // Effects come after what is to be dispatched, which may itself bring about some.
       return;
     }
@@ -176,11 +219,8 @@ export class Link {
     this.#dispatch(this.#batch, () => performance.now() >= this.#until);
     if (this.#batch.next < entries.length) return;
     this.#batch = undefined;
-    for (let at = 0; at < exceptions.length; at += 3) {
-      this.#core.exception(exceptions[at], exceptions[at + 1], exceptions[at + 2]);
-    }
-    this.#core.dispatched(now(), entries.length);
-    for (const delivery of this.#settled.splice(0)) this.#core.settled(now(), ...delivery);
+    this.#hear(DISPATCHED, [entries.length, exceptions]);
+    for (const delivery of this.#settled.splice(0)) this.#hear(SETTLED, delivery);
     this.#obey();
   }
 
@@ -194,24 +234,9 @@ export class Link {
   }
 
   #obey() {
-    for (let text; (text = this.#core.next(now())) !== undefined; ) {
-      if (text[0] === "{") {
-        this.#socket?.send(text);
-      } else {
-        const [what, ...rest] = JSON.parse(text);
-        this.#does[what](...rest);
-      }
-    }
-    const deadline = this.#core.deadline();
-    // A call that comes too early does no harm and costs less than setting the timer anew.
-    if (deadline < this.#due) {
-      clearTimeout(this.#timer);
-      this.#due = deadline;
-      const tick = () => {
-        this.#due = Infinity;
-        this.tell("tick");
-      };
-      this.#timer = setTimeout(tick, Math.min(deadline - now(), LONGEST));
+    while (this.#told.length) {
+      const [what, ...rest] = this.#told.shift();
+      this.#does[TOLD[what]](...rest);
     }
   }
 
@@ -222,11 +247,11 @@ export class Link {
     try {
       socket = new WebSocket(this.#url, SUBPROTOCOL);
     } catch {
-      this.tell("closed", { code: 1006, reason: "the address is refused by the browser" });
+      this.tell(CLOSED, 1006, "the address is refused by the browser");
       return;
     }
     this.#socket = socket;
-    socket.onopen = () => this.tell("opened");
+    socket.onopen = () => this.tell(OPENED);
     // The protocol has no binary messages.
     socket.onmessage = ({ data }) => typeof data === "string" && this.heard(data);
     socket.onclose = ({ code, reason }) => {

@@ -1,30 +1,38 @@
-// What the core looks at of what stays in JavaScript: the members that it reads, by path.
+// What the core looks at of what stays in JavaScript: a list of what belongs to what happened, and what lies within.
 
-let looked;
+/** What was looked at, by place: nothing, the list, and then whatever it came upon. */
+let seen;
 
-/** Lets the core look at a value while `then` runs. */
-export function look(value, then) {
-  looked = value;
+/** Lets the core look at a list while `then` runs. */
+export function look(list, then) {
+  seen = [undefined, list];
   const answer = then();
-  looked = undefined;
+  seen = undefined;
   return answer;
 }
 
-const at = (path) => path.split("/").slice(1).reduce((value, name) => value?.[name], looked);
+const put = (value) => (value == null ? 0 : seen.push(value) - 1);
 
-const KINDS = ["undefined", "string", "number", "boolean"];
+export const member = (of, name) => put(seen[of][name]);
 
-/** 0 nothing, 1 text, 2 a number, 3 a boolean, 4 a list, 5 anything else. */
-export function kind(path) {
-  const value = at(path);
-  if (Array.isArray(value)) return 4;
-  const kind = KINDS.indexOf(typeof (value ?? undefined));
-  return kind < 0 ? 5 : kind;
+export const element = (of, at) => put(seen[of]?.[at]);
+
+const KINDS = ["number", "boolean", "object", "string"];
+const encoder = new TextEncoder();
+
+/** The text that was asked about last. */
+let bytes;
+
+/**
+ * A value as a number; NaN if it is not of that kind. 0 is a number, 1 a boolean, 2 a list, whose length is told, 3 a text,
+ * of which that in UTF-8.
+ */
+export function number(of, kind) {
+  const value = seen[of];
+  if (typeof value !== KINDS[kind]) return NaN;
+  if (kind === 2) return Array.isArray(value) ? value.length : NaN;
+  if (kind === 3) return (bytes = encoder.encode(value)).length;
+  return Number(value);
 }
 
-export function number(path) {
-  const value = at(path);
-  return Number(value.length ?? value);
-}
-
-export const text = (path) => String(at(path));
+export const copy = (into) => into.set(bytes);

@@ -1,67 +1,76 @@
-//! What JavaScript holds, a frame's body or options, as the protocol's decoders want to look at it: member by member, by
-//! its path, so that nothing else of it is ever copied into wasm memory.
+//! What JavaScript holds, a frame's body or the details of what happened, as the protocol's decoders want to look at it:
+//! value by value, so that nothing else of it is ever copied into wasm memory.
 
-use tidegate_protocol::json::{Value, write};
+use tidegate_protocol::json::Value;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(raw_module = "./looked.js")]
 extern "C" {
-    /// What there is at a path; the numbers are those of `looked.js`.
-    fn kind(path: &str) -> u8;
-    /// A number as it is, a boolean as 0 or 1, the length of a list.
-    fn number(path: &str) -> f64;
-    fn text(path: &str) -> String;
+    /// Where a member was put, 0 for nothing.
+    fn member(of: i32, name: &str) -> i32;
+    /// Where an element was put, 0 for nothing.
+    fn element(of: i32, at: i32) -> i32;
+    /// A value of that kind as a number, NaN for one of another kind.
+    fn number(of: i32, kind: u8) -> f64;
+    /// The UTF-8 of the text that was asked about last.
+    fn copy(into: &mut [u8]);
 }
 
-const TEXT: u8 = 1;
-const NUMBER: u8 = 2;
-const FLAG: u8 = 3;
-const LIST: u8 = 4;
+// The kinds, as `looked.js` knows them.
+const NUMBER: u8 = 0;
+/// 0 or 1.
+const FLAG: u8 = 1;
+/// How many elements it has.
+const LIST: u8 = 2;
+/// How many bytes of UTF-8 it takes.
+const TEXT: u8 = 3;
 
-/// A value within what is looked at, by its path from there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Looked(String);
+/// A value, by the place where `looked.js` has put it while the core is told of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Looked(i32);
 
 impl Looked {
     /// What is looked at.
-    pub(super) fn root() -> Self {
-        Self(String::new())
+    pub(super) const ROOT: Self = Self(1);
+
+    /// An element, or nothing.
+    pub(super) fn at(self, at: u32) -> Self {
+        Self(element(self.0, at.cast_signed()))
     }
 
-    /// A member that is a number.
-    pub(super) fn double(&self, name: &str) -> f64 {
-        number(&self.at(name).0)
+    /// How many elements there are.
+    pub(super) fn length(self) -> u32 {
+        number(self.0, LIST) as u32
     }
 
-    /// A member that is an unsigned integer.
-    pub(super) fn count(&self, name: &str) -> u64 {
-        self.double(name) as u64
+    /// An element that is a number.
+    pub(super) fn double(self, at: u32) -> f64 {
+        number(self.at(at).0, NUMBER)
     }
 
-    /// A member as text.
-    pub(super) fn string(&self, name: &str) -> String {
-        text(&self.at(name).0)
+    /// An element that is an unsigned integer.
+    pub(super) fn count(self, at: u32) -> u64 {
+        self.double(at) as u64
     }
 
-    /// The elements, as text, of a member that is a list.
-    pub(super) fn strings(&self, name: &str) -> Vec<String> {
+    /// An element as text, empty for nothing.
+    pub(super) fn string(self, at: u32) -> String {
+        self.at(at).text().unwrap_or_default()
+    }
+
+    /// The texts in an element that is a list.
+    pub(super) fn strings(self, at: u32) -> Vec<String> {
+        let list = self.at(at);
         let mut strings = Vec::new();
-        for item in self.at(name).items().unwrap_or_default() {
-            strings.push(text(&item.0));
+        for at in 0..list.length() {
+            strings.push(list.string(at));
         }
         strings
     }
 
-    fn at(&self, name: &str) -> Self {
-        let mut path = String::with_capacity(self.0.len() + 1 + name.len());
-        path.push_str(&self.0);
-        path.push('/');
-        path.push_str(name);
-        Self(path)
-    }
-
-    fn is(&self, wanted: u8) -> Option<()> {
-        (kind(&self.0) == wanted).then_some(())
+    fn of_kind(self, kind: u8) -> Option<f64> {
+        let number = number(self.0, kind);
+        (!number.is_nan()).then_some(number)
     }
 }
 
@@ -70,8 +79,8 @@ impl Value for Looked {
     const READS_TOTALS: bool = false;
 
     fn member(&self, name: &str) -> Option<Self> {
-        let member = self.at(name);
-        (kind(&member.0) != 0).then_some(member)
+        let place = member(self.0, name);
+        (place != 0).then_some(Self(place))
     }
 
     fn names(&self) -> Vec<String> {
@@ -80,26 +89,26 @@ impl Value for Looked {
     }
 
     fn items(&self) -> Option<Vec<Self>> {
-        self.is(LIST)?;
+        let length = self.of_kind(LIST)?;
         let mut items = Vec::new();
-        for index in 0..number(&self.0) as u32 {
-            let mut at = String::new();
-            write::integer(&mut at, index);
-            items.push(self.at(&at));
+        for at in 0..length as u32 {
+            items.push(self.at(at));
         }
         Some(items)
     }
 
     fn text(&self) -> Option<String> {
-        self.is(TEXT).map(|()| text(&self.0))
+        let mut bytes = vec![0; self.of_kind(TEXT)? as usize];
+        copy(&mut bytes);
+        String::from_utf8(bytes).ok()
     }
 
     fn number(&self) -> Option<f64> {
-        self.is(NUMBER).map(|()| number(&self.0))
+        self.of_kind(NUMBER)
     }
 
     fn flag(&self) -> Option<bool> {
-        self.is(FLAG).map(|()| number(&self.0) != 0.0)
+        self.of_kind(FLAG).map(|flag| flag != 0.0)
     }
 
     fn json(&self) -> String {

@@ -1,127 +1,162 @@
-//! What the core tells JavaScript: frames to send as they are, all else as `["what", …]`.
+//! What the core tells JavaScript: one thing after another, each by its number, after the texts and numbers that belong
+//! to it.
 
 use tidegate_protocol::frame::Publish;
-use tidegate_protocol::json::write;
+use wasm_bindgen::prelude::*;
 
-use crate::machine::{Effect, Handle, Problem, State, Transport};
+use crate::machine::{Effect, Handle, Machine, Problem, State, Transport};
 
-/// The text of an effect; `None` for what a page has no use for.
-pub(super) fn told(effect: Effect, now: u64, transport: Transport, token: &str) -> Option<String> {
-    let effect = match effect {
-        Effect::Send(frame) => return Some(frame),
-        effect => effect,
-    };
-    let what = match &effect {
-        Effect::Send(_) | Effect::TimedOut { .. } | Effect::State(State::Connecting) => "",
-        Effect::FetchToken { .. } => "token",
-        Effect::Connect => "connect",
-        Effect::OpenStream => "stream",
-        Effect::Disconnect { .. } => "disconnect",
-        Effect::Post(_) => "post",
-        Effect::State(State::Open(_)) => "open",
-        Effect::State(State::Waiting { .. }) => "waiting",
-        Effect::State(State::Closed(_)) => "closed",
-        Effect::LogState { .. } => "log",
-        Effect::Subscribed { .. } | Effect::Moved { .. } => "subscribed",
-        Effect::Ended { .. } => "ended",
-        Effect::Published { result: Ok(_), .. } => "published",
-        Effect::Published { result: Err(_), .. } => "refused",
-        Effect::Ledger { .. } => "ledger",
-    };
-    let mut told = Told::new(what);
-    match &effect {
-        Effect::Connect | Effect::OpenStream | Effect::State(State::Closed(None)) => &mut told,
-        Effect::FetchToken { ask } => told.number(*ask),
-        Effect::Disconnect { code, reason } => told.number(*code).text(reason),
+#[wasm_bindgen(raw_module = "./told.js")]
+extern "C" {
+    fn text(text: Option<&str>);
+    fn number(number: f64);
+    /// What it is that the texts and numbers since the last one belong to.
+    fn told(what: u8);
+}
+
+/// What is told; `link.js` has them in this order.
+#[derive(Clone, Copy)]
+pub(super) enum What {
+    /// The answer to what was asked.
+    Answer,
+    Send,
+    Token,
+    Connect,
+    OpenStream,
+    Disconnect,
+    Post,
+    Open,
+    Waiting,
+    Closed,
+    Log,
+    Subscribed,
+    Ended,
+    Published,
+    Refused,
+    Ledger,
+}
+
+impl What {
+    /// Tells it with what was put before.
+    pub(super) fn tell(self) {
+        told(self as u8);
+    }
+}
+
+/// Tells all that there is to do.
+pub(super) fn effects(machine: &mut Machine, now: u64) {
+    while let Some(effect) = machine.next_effect() {
+        if let Some(what) = put(&effect, machine, now) {
+            what.tell();
+        }
+    }
+}
+
+/// Puts what belongs to an effect; `None` for what a page has no use for.
+fn put(effect: &Effect, machine: &Machine, now: u64) -> Option<What> {
+    Some(match effect {
+        Effect::Send(frame) => {
+            put_text(frame);
+            What::Send
+        }
+        Effect::FetchToken { ask } => {
+            put_number(*ask);
+            What::Token
+        }
+        Effect::Connect => What::Connect,
+        Effect::OpenStream => What::OpenStream,
+        Effect::Disconnect { code, reason } => {
+            put_number(*code);
+            put_text(reason);
+            What::Disconnect
+        }
         Effect::Post(Publish { id, topic, key, event, .. }) => {
-            told.number(*id).text(token).text(topic).optional(key.as_deref()).text(event)
+            put_number(*id);
+            put_text(machine.stream_token());
+            put_text(topic);
+            text(key.as_deref());
+            put_text(event);
+            What::Post
         }
-        Effect::State(State::Open(_)) => told.flag(transport == Transport::Stream),
-        Effect::State(State::Waiting { until, problem }) => told.number(until.saturating_sub(now)).problem(problem),
-        Effect::State(State::Closed(Some(problem))) => told.problem(problem),
-        Effect::LogState { available } => told.flag(*available),
-        Effect::Subscribed { handles, recovered } => told.handles(handles).flag(*recovered),
-        Effect::Moved { handles, reason, recovered, .. } => told.handles(handles).flag(*recovered).text(reason.name()),
-        Effect::Ended { handle, problem } => told.number(handle.0).problem(problem),
+        Effect::State(State::Open(_)) => {
+            put_number(machine.transport() == Transport::Stream);
+            What::Open
+        }
+        Effect::State(State::Waiting { until, problem }) => {
+            number(until.saturating_sub(now) as f64);
+            put_problem(problem);
+            What::Waiting
+        }
+        Effect::State(State::Closed(problem)) => {
+            if let Some(problem) = problem {
+                put_problem(problem);
+            }
+            What::Closed
+        }
+        Effect::LogState { available } => {
+            put_number(*available);
+            What::Log
+        }
+        Effect::Subscribed { handles, recovered } => {
+            put_number(*recovered);
+            text(None);
+            put_handles(handles);
+            What::Subscribed
+        }
+        Effect::Moved { handles, reason, recovered, .. } => {
+            put_number(*recovered);
+            put_text(reason.name());
+            put_handles(handles);
+            What::Subscribed
+        }
+        Effect::Ended { handle, problem } => {
+            put_number(handle.0);
+            put_problem(problem);
+            What::Ended
+        }
         Effect::Published { call, result: Ok(published) } => {
-            told.number(call.0).text(&published.event_id).text(&published.correlation_id)
+            put_number(call.0);
+            put_text(&published.event_id);
+            put_text(&published.correlation_id);
+            What::Published
         }
-        Effect::Published { call, result: Err(problem) } => told.number(call.0).problem(problem),
-        Effect::Ledger { handles, .. } => told.handles(handles),
-        Effect::Send(_) | Effect::TimedOut { .. } | Effect::State(State::Connecting) => return None,
-    };
-    Some(told.end())
+        Effect::Published { call, result: Err(problem) } => {
+            put_number(call.0);
+            put_problem(problem);
+            What::Refused
+        }
+        Effect::Ledger { handles, .. } => {
+            put_handles(handles);
+            What::Ledger
+        }
+        Effect::TimedOut { .. } | Effect::State(State::Connecting) => return None,
+    })
 }
 
-/// A problem as `TidegateError` takes it.
-pub(super) fn problem(problem: &Problem) -> String {
+/// A text.
+pub(super) fn put_text(of: &str) {
+    text(Some(of));
+}
+
+/// A number, or a flag as 0 or 1.
+pub(super) fn put_number(of: impl Into<u32>) {
+    number(f64::from(of.into()));
+}
+
+/// A problem, as `TidegateError` takes it.
+pub(super) fn put_problem(problem: &Problem) {
     let Problem { code, message, retryable, pointer, retry_after_ms } = problem;
-    let mut told = Told::new(code);
-    told.text(message).flag(*retryable).optional(pointer.as_deref());
+    put_text(code);
+    put_text(message);
+    put_number(*retryable);
+    text(pointer.as_deref());
     if let Some(after) = retry_after_ms {
-        told.number(*after);
+        number(*after as f64);
     }
-    told.end()
 }
 
-/// A number as text.
-pub(super) fn number(number: u32) -> String {
-    let mut text = String::new();
-    write::integer(&mut text, number);
-    text
-}
-
-/// A JSON array that is being written.
-struct Told(String);
-
-impl Told {
-    fn new(what: &str) -> Self {
-        let mut told = "[".to_owned();
-        write::string(&mut told, what);
-        Self(told)
-    }
-
-    fn raw(&mut self, json: &str) -> &mut Self {
-        self.0.push(',');
-        self.0.push_str(json);
-        self
-    }
-
-    fn text(&mut self, text: &str) -> &mut Self {
-        self.0.push(',');
-        write::string(&mut self.0, text);
-        self
-    }
-
-    fn optional(&mut self, text: Option<&str>) -> &mut Self {
-        match text {
-            Some(text) => self.text(text),
-            None => self.raw("null"),
-        }
-    }
-
-    fn flag(&mut self, flag: bool) -> &mut Self {
-        self.raw(if flag { "true" } else { "false" })
-    }
-
-    fn number(&mut self, number: impl Into<u64>) -> &mut Self {
-        self.0.push(',');
-        write::integer(&mut self.0, number.into());
-        self
-    }
-
-    fn handles(&mut self, handles: &[Handle]) -> &mut Self {
-        self.0.push(',');
-        write::array(&mut self.0, handles, |out, handle| write::integer(out, handle.0));
-        self
-    }
-
-    fn problem(&mut self, of: &Problem) -> &mut Self {
-        self.raw(&problem(of))
-    }
-
-    fn end(mut self) -> String {
-        self.0.push(']');
-        self.0
+fn put_handles(handles: &[Handle]) {
+    for handle in handles {
+        put_number(handle.0);
     }
 }
