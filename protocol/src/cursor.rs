@@ -2,7 +2,9 @@
 //!
 //! The bridge seals it (AEAD) before a page sees it; the sealed token is opaque to clients.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 /// Next offset to read in each partition.
 pub type Offsets = BTreeMap<i32, i64>;

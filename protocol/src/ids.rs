@@ -1,5 +1,7 @@
 //! The forms of names: UUIDs, tenants, event types, topics.
 
+use alloc::string::String;
+
 /// Whether `text` is a hyphenated UUID of any version.
 pub fn is_uuid(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -28,7 +30,7 @@ pub fn is_topic(text: &str) -> bool {
 fn is_words(text: &str, most: usize) -> bool {
     let mut last = b'.';
     let joined = |byte| {
-        let before = std::mem::replace(&mut last, byte);
+        let before = core::mem::replace(&mut last, byte);
         is_word(byte) || (byte == b'.' && before != b'.')
     };
     (1..=most).contains(&text.len()) && text.bytes().all(joined) && last != b'.'

@@ -2,6 +2,8 @@
 //!
 //! Nothing here repairs a count. A law that fails is reported as an [`Imbalance`] and shown in red.
 
+use alloc::string::String;
+
 use crate::json::write::Object;
 use crate::json::{BadField, Fields, Value};
 

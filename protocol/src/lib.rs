@@ -4,6 +4,10 @@
 //! `SPEC.md` beside this crate is the protocol in prose; `vectors/` holds the examples that every
 //! encoder and decoder runs.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
 pub mod backoff;
 pub mod code;
 pub mod cursor;

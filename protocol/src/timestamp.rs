@@ -1,5 +1,8 @@
 //! RFC 3339 times, as far as the envelope needs them: UTC text to and from milliseconds since the epoch.
 
+use alloc::format;
+use alloc::string::String;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
 

@@ -1,5 +1,10 @@
 //! The Tidegate client: one pure machine behind two socket adapters, a browser's and a native one.
 
+// What a panic of the standard library says would be a tenth of what a page downloads.
+#![cfg_attr(all(feature = "bus", target_arch = "wasm32"), no_std)]
+
+extern crate alloc;
+
 pub mod machine;
 
 #[cfg(target_arch = "wasm32")]

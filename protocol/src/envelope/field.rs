@@ -1,6 +1,6 @@
 //! The members that the envelope defines, by number: found once while the text is read, never searched for again.
 
-use std::collections::HashSet;
+use alloc::collections::BTreeSet;
 
 use crate::json::Member;
 
@@ -74,12 +74,12 @@ impl Places {
         let mut of = [0; Field::ALL.len()];
         // An event has few members of its own making; only many are worth a set.
         let mut others = 0;
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for (at, member) in members.iter().enumerate() {
             let name = &*member.name;
             let repeats = if let Some(field) = Field::of(name) {
                 // Bytes of one event: far fewer members than there are numbers.
-                std::mem::replace(&mut of[field as usize], at as u32 + 1) != 0
+                core::mem::replace(&mut of[field as usize], at as u32 + 1) != 0
             } else if others < 32 {
                 others += 1;
                 members[..at].iter().any(|earlier| earlier.name == name)

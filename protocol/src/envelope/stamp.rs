@@ -1,6 +1,10 @@
 //! Stamping: what the bridge replaces or adds on `publish`. All other bytes are copied as they came.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use super::validate::{Head, Invalid};
 use crate::ENVELOPE_VERSION;
@@ -100,7 +104,7 @@ impl Head<'_> {
         out.push('{');
         let mut first = true;
         for (name, value) in ours.iter().filter(|(name, _)| !self.members.iter().any(|m| m.name == *name)) {
-            if !std::mem::take(&mut first) {
+            if !core::mem::take(&mut first) {
                 out.push(',');
             }
             write::string(out, name);

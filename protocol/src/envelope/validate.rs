@@ -1,6 +1,9 @@
 //! Reading an envelope's own members out of its text, and judging them.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::field::{Field, Places};
 use crate::frame::Entry;

@@ -1,6 +1,8 @@
 //! Batches: many events in one message, the same bytes for every session at the same place of a view.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::json::{Raw, Value, write};
 

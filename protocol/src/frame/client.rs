@@ -1,5 +1,9 @@
 //! What a client says.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::report::Report;
 use super::{BadFrame, split, unknown};
 use crate::json::write::{self, Object};

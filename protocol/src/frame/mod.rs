@@ -16,6 +16,8 @@ pub use server::{
     ServerFrame, Subscribed, TopicReading, Unsubscribed, Welcome,
 };
 
+use alloc::string::String;
+
 use crate::code::ErrorCode;
 use crate::json::{BadField, Malformed, Value, quoted};
 

@@ -2,6 +2,8 @@
 //! space. A bridge reads thousands a second, so these are read in one pass; any other text is left to the decoder that
 //! reads every frame, which reads these alike.
 
+use alloc::vec::Vec;
+
 use super::report::{Position, Report, Span, ViewReport};
 
 impl Report {

@@ -1,5 +1,10 @@
 //! The client's one kind of report: what it dispatched, what is settled, and what went otherwise.
 
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use crate::json::write::{self, Object};
 use crate::json::{BadField, Fields, Value, integer};
 

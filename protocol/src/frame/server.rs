@@ -1,5 +1,9 @@
 //! What the bridge says.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::{BadFrame, split, unknown};
 use crate::code::ErrorCode;
 use crate::json::write::{self, Object};

@@ -1,6 +1,8 @@
 //! Quoting what somebody else wrote: little of it, so that an answer is never longer than what it answers.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
 
 /// Bytes of a text that are quoted.
 const QUOTED: usize = 64;

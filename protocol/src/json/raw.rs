@@ -1,6 +1,9 @@
 //! JSON text that was validated, looked into without building a tree.
 
-use std::cell::OnceCell;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::OnceCell;
 
 use super::scan::{self, Malformed, Member};
 use super::value::Value;

@@ -3,7 +3,9 @@
 //! It is stricter than RFC 8259 in one point: nesting beyond [`MAX_DEPTH`] is refused, because a
 //! frame carries the events of many publishers and one of them must not overflow a reader's stack.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::plain::plain;
 

@@ -1,7 +1,10 @@
 //! What a frame decoder asks of decoded JSON, whoever decoded it: the scanner here, or a browser's
 //! `JSON.parse`. One decoder then serves both sides.
 
-use std::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::write;
 
@@ -138,8 +141,10 @@ pub(crate) fn within(pointer: &str, name: &str) -> String {
 /// The value as an unsigned integer that a double holds exactly.
 pub fn integer<N: TryFrom<u64>>(value: &impl Value) -> Option<N> {
     let number = value.number()?;
-    if number.fract() != 0.0 || !(0.0..9_007_199_254_740_992.0).contains(&number) {
+    // What is negative or no number comes to 0, and so is another.
+    let whole = number as u64;
+    if number - whole as f64 != 0.0 || whole >= 1 << 53 {
         return None;
     }
-    N::try_from(number as u64).ok()
+    N::try_from(whole).ok()
 }

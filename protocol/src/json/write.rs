@@ -1,5 +1,7 @@
 //! Writing JSON text by hand: frames are few and flat, and a browser's module must stay small.
 
+use alloc::string::String;
+
 use super::plain::plain;
 
 /// Appends `text` as a JSON string, quotes included.

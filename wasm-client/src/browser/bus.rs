@@ -4,6 +4,10 @@
 //! there is to do is told by `told.rs`, what belongs to what happened is looked at by `looked.rs`: so only numbers and
 //! texts pass between the two, by as few functions as will do, for each one is a tenth of a kilobyte of a page's download.
 
+use alloc::vec::Vec;
+
+use core::panic::PanicInfo;
+
 use lol_alloc::{FreeListAllocator, LockedAllocator};
 use tidegate_protocol::frame::{BadFrame, FailureKind, From, ServerFrame};
 use tidegate_protocol::json::Value;
@@ -17,6 +21,12 @@ use crate::machine::{Arrival, Handle, Machine, Options, Outcome, Transports, Wan
 /// A few hundred blocks live here at a time; the standard allocator is 3 KiB more of a page's download.
 #[global_allocator]
 static ALLOCATOR: LockedAllocator<FreeListAllocator> = LockedAllocator::new(FreeListAllocator::new());
+
+/// A page never sees what a panic says: the core ends where it is.
+#[panic_handler]
+fn end(_: &PanicInfo<'_>) -> ! {
+    core::arch::wasm32::unreachable()
+}
 
 /// What is looked at: the list of what belongs to what happened.
 const SEEN: Looked = Looked::ROOT;
@@ -151,7 +161,8 @@ impl Core {
 
     /// `[session, view, seq, ordinal, failure]`: what became of a delivery that was pending.
     fn settled(&mut self, now: u64) {
-        let arrival = Arrival { session: SEEN.count(0) as u32, view: SEEN.count(1) as u32, seq: SEEN.count(2), bytes: 0 };
+        let arrival =
+            Arrival { session: SEEN.count(0) as u32, view: SEEN.count(1) as u32, seq: SEEN.count(2), bytes: 0 };
         let failure = SEEN.at(4).text();
         let outcome = failure.map_or(Outcome::Consumed, |reason| Outcome::failed(FailureKind::Rejected, reason));
         self.machine.settle(now, arrival, SEEN.count(3) as u32, outcome);

@@ -1,6 +1,10 @@
 //! What JavaScript holds, a frame's body or the details of what happened, as the protocol's decoders want to look at it:
 //! value by value, so that nothing else of it is ever copied into wasm memory.
 
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use tidegate_protocol::json::Value;
 use wasm_bindgen::prelude::*;
 

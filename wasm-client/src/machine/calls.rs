@@ -3,6 +3,9 @@
 //! What was sent and not answered when the socket broke is `outcome_unknown` and not sent again: it may be on
 //! the log. What was never sent waits for a session, a while and within bounds.
 
+use alloc::borrow::ToOwned;
+use alloc::vec::Vec;
+
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{ClientFrame, Limits, Publish, Published};
 
@@ -42,7 +45,7 @@ impl Calls {
     pub(super) fn begin(&mut self, cx: &mut Context, limits: Limits) {
         self.limits = Some(limits);
         self.queued_bytes = 0;
-        for (publish, _) in std::mem::take(&mut self.queued) {
+        for (publish, _) in core::mem::take(&mut self.queued) {
             self.send(cx, &publish);
         }
     }
@@ -50,14 +53,14 @@ impl Calls {
     /// The session is over.
     pub(super) fn lost(&mut self, effects: &mut Effects) {
         self.limits = None;
-        for (id, _) in std::mem::take(&mut self.sent) {
+        for (id, _) in core::mem::take(&mut self.sent) {
             refuse(effects, id, outcome_unknown());
         }
     }
 
     /// There will be no session any more.
     pub(super) fn close(&mut self, effects: &mut Effects) {
-        for (publish, _) in std::mem::take(&mut self.queued) {
+        for (publish, _) in core::mem::take(&mut self.queued) {
             refuse(effects, publish.id, not_connected());
         }
     }

@@ -1,5 +1,9 @@
 //! The connection: a token, a socket or stream, a session; its heartbeat and its token's renewal; and when to come back.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use tidegate_protocol::code::{self, ErrorCode};
 use tidegate_protocol::frame::{ClientFrame, Hello, Refresh, Refreshed, Welcome};
 
@@ -158,7 +162,7 @@ impl Connection {
 
     pub(super) fn socket_opened(&mut self, cx: &mut Context) {
         let Phase::Socket { token, by } = &mut self.phase else { return };
-        let (token, by) = (std::mem::take(token), *by);
+        let (token, by) = (core::mem::take(token), *by);
         self.phase = Phase::Handshake { by };
         cx.send(&hello(cx, token));
     }
@@ -264,7 +268,7 @@ impl Connection {
     }
 
     /// The bridge broke the protocol: comes back and resumes from the cursors.
-    pub(super) fn drop_socket(&mut self, cx: &mut Context, what: std::borrow::Cow<'static, str>) {
+    pub(super) fn drop_socket(&mut self, cx: &mut Context, what: alloc::borrow::Cow<'static, str>) {
         // 3501 and its like are the bridge's to say; 4000–4499 are a client's.
         cx.effects.push_back(Effect::Disconnect { code: 4001, reason: code::PROTOCOL_ERROR.reason });
         self.wait(cx, Problem::own(code::PROTOCOL_ERROR.reason, what));

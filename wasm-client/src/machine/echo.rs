@@ -1,6 +1,6 @@
 //! Which events were published here lately, so that `echo: false` can leave them out.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
 
 const KEPT: usize = 1000;
 

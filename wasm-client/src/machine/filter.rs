@@ -1,5 +1,8 @@
 //! What components want of a topic together: the union of their types, with what another one covers left out, and keys.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::words::Member;
 
 /// Types that one subscription may name. Who together name more ask for all, and each is given its own.

@@ -16,7 +16,10 @@ mod tests;
 mod transport;
 mod words;
 
-use std::collections::VecDeque;
+use alloc::borrow::ToOwned;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use tidegate_protocol::frame::{BadFrame, Batch, ClientFrame, Failed, Publish, ServerFrame};
 use tidegate_protocol::ids;
@@ -125,13 +128,13 @@ impl Machine {
     /// The frames that the body of the request for a stream holds, one a line.
     pub fn stream_request(&mut self, now: u64) -> String {
         // Frames go into the body instead.
-        let effects = std::mem::take(&mut self.context.effects);
+        let effects = core::mem::take(&mut self.context.effects);
         let cx = context!(self, now);
         let mut body = self.connection.stream_hello(cx).encode();
         // What an earlier stream was asked for, this one is asked for.
         self.subscriptions.lost();
         self.subscriptions.ask(cx);
-        for frame in std::mem::replace(&mut self.context.effects, effects) {
+        for frame in core::mem::replace(&mut self.context.effects, effects) {
             if let Effect::Send(frame) = frame {
                 body.push('\n');
                 body.push_str(&frame);

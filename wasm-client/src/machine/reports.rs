@@ -3,7 +3,8 @@
 //! A batch that was consumed whole extends one span, whatever its size. Each position is reported settled
 //! once: what is pending lies in a table, and what is not in it is passed over.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use tidegate_protocol::frame::{Failure, FailureKind, Limits, Position, Report, Span, ViewReport};
 
@@ -230,7 +231,7 @@ impl View {
 
     // Plain loops here and below: each adapter of an iterator would be as much of a page's download as the loop.
     fn report(&mut self) -> Option<ViewReport> {
-        let (settled, late) = (std::mem::take(&mut self.settled), std::mem::take(&mut self.late));
+        let (settled, late) = (core::mem::take(&mut self.settled), core::mem::take(&mut self.late));
         let mut all = Vec::with_capacity(settled.len() + late.len());
         let mut at = 0;
         for next in settled {
@@ -252,8 +253,8 @@ impl View {
             view: self.id,
             dispatched: self.dispatched.take(),
             settled: spans,
-            failed: std::mem::take(&mut self.failed),
-            unhandled: std::mem::take(&mut self.unhandled),
+            failed: core::mem::take(&mut self.failed),
+            unhandled: core::mem::take(&mut self.unhandled),
         };
         let ViewReport { dispatched, settled, failed, unhandled, .. } = &report;
         let empty = dispatched.is_none() && settled.is_empty() && failed.is_empty() && unhandled.is_empty();

@@ -5,7 +5,11 @@
 //! since. The bridge sends a full one with a `ping` after at most 64 batches of a subscription, so there are few deltas;
 //! if it did not, the oldest would go beyond [`MAX_DELTAS`], which costs repeated events and never a lost one.
 
-use std::sync::Arc;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::frame::{

@@ -1,7 +1,9 @@
 //! What the machine and its adapter say to each other: wants and outcomes in, effects out.
 
-use std::borrow::Cow;
-use std::sync::Arc;
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use tidegate_protocol::backoff::{Backoff, RECONNECT};
 use tidegate_protocol::code::ErrorCode;
@@ -287,7 +289,7 @@ impl Problem {
     }
 }
 
-impl std::convert::From<Failed> for Problem {
+impl core::convert::From<Failed> for Problem {
     fn from(failed: Failed) -> Self {
         Self {
             code: failed.code.into(),

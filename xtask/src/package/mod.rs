@@ -132,9 +132,11 @@ pub(crate) fn wasm(root: &Path, package: &str, features: &[&str], out: &Path) ->
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.env("CARGO_TARGET_DIR", root.join("target"));
-    build.args(["build", "--locked", "--profile", "wasm", "--target", TARGET, "--package", package]);
-    if !features.is_empty() {
-        build.arg("--features").arg(features.join(","));
+    build.args([if is_client { "rustc" } else { "build" }, "--locked", "--profile", "wasm", "--target", TARGET]);
+    build.args(["--package", package]);
+    if is_client {
+        // A library that is built for other crates as well is not optimised as a whole.
+        build.args(["--crate-type", "cdylib", "--features", &features.join(",")]);
     }
     run(build.current_dir(root))?;
     // A library's file has underscores, a program's the package's own name.
