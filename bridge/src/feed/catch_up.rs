@@ -177,6 +177,9 @@ impl Shared {
             }
             cache.life(part.topic)
         };
+        if part.until <= part.from {
+            return check(reader, &part);
+        }
         let limit = Limit { records: CHUNK_RECORDS, bytes: CHUNK_BYTES, until: part.until };
         let mut round = Round::default();
         let mut bytes = 0;
@@ -185,15 +188,27 @@ impl Shared {
             // What is wrong with a record was counted when the live feed met it.
             let _ = decode(&part.spec, part.topic, &record, &mut round);
         })?;
-        // At the end nothing below `until` is still to come: the feed has been beyond it.
-        let next = if chunk.end { chunk.next.max(part.until) } else { chunk.next };
-        let history = History { round: Arc::new(round), next, bytes };
+        if chunk.end && chunk.next == part.from {
+            // The feed has been beyond: a log that has just changed its leader, or come back, may not show all of it yet.
+            let Part { spec, partition, from, until, .. } = &part;
+            let ends = format!("{}[{partition}] ends at {from} for now, before {until}", spec.physical);
+            return Err(LogError::Unavailable(ends).into());
+        }
+        let history = History { round: Arc::new(round), next: chunk.next, bytes };
         account.replayed(bytes, Clock.now());
         lock(&self.cache).put(part, life, history.clone());
         let wait = lock(&self.rate).take(bytes);
         std::thread::sleep(wait);
         Ok(history)
     }
+}
+
+/// Whether the log reaches as far as where this part begins.
+fn check(reader: &mut dyn Reader, part: &Part) -> Result<History, ReadError> {
+    // The least that can be read: a reader that is to read nothing need not look.
+    let limit = Limit { records: 1, bytes: 1, until: part.from.saturating_add(1) };
+    reader.read(&part.spec.physical, part.partition, part.from, limit, &mut |_| ())?;
+    Ok(History { round: Arc::default(), next: part.from, bytes: 0 })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -256,7 +271,8 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_gate::Reads;
+    use tidegate_gate::{Accounts, Reads};
+    use tidegate_log::{Bounds, Chunk, Description, Record};
 
     use super::*;
     use crate::feed::{Format, TenantSource};
@@ -276,6 +292,66 @@ mod tests {
 
     fn part(topic: u32, from: i64) -> Part {
         Part { spec: spec(None), topic: TopicKey(topic), partition: 0, from, until: from + 10 }
+    }
+
+    /// A partition that has records of numbers `0..end`, for now.
+    struct Ends(i64);
+
+    impl Reader for Ends {
+        fn describe(&mut self, _: &str) -> Result<Option<Description>, LogError> {
+            Ok(None)
+        }
+
+        fn offsets_at(&mut self, _: &str, _: i64) -> Result<Offsets, LogError> {
+            Ok(Offsets::new())
+        }
+
+        fn read(
+            &mut self,
+            _: &str,
+            _: i32,
+            from: i64,
+            limit: Limit,
+            _: &mut dyn FnMut(Record<'_>),
+        ) -> Result<Chunk, ReadError> {
+            if from >= limit.until {
+                return Ok(Chunk { next: from, end: false });
+            }
+            if from > self.0 {
+                return Err(ReadError::OutOfRange(Bounds { earliest: 0, end: self.0 }));
+            }
+            let next = self.0.min(limit.until);
+            Ok(Chunk { next, end: next == self.0 })
+        }
+    }
+
+    fn shared() -> Shared {
+        let rate = Rate { per_s: 1 << 20, debt: 0, at: Instant::now() };
+        Shared { desk: Mutex::default(), changed: Condvar::new(), cache: Mutex::default(), rate: Mutex::new(rate) }
+    }
+
+    fn account() -> Arc<Account> {
+        Accounts::unlimited().of(&"acme".into(), 0)
+    }
+
+    #[test]
+    fn what_the_log_does_not_show_for_a_moment_is_waited_for_and_not_passed_over() {
+        let (shared, account) = (shared(), account());
+        let read = |end, from| {
+            let part = Part { until: 10, ..part(1, from) };
+            shared.read(&mut Ends(end), part, &account).map(|history| history.next)
+        };
+        assert_eq!(read(7, 0), Ok(7), "as far as it shows");
+        assert!(matches!(read(7, 7), Err(ReadError::Log(LogError::Unavailable(_)))), "the rest is still to come");
+        assert_eq!(read(12, 7), Ok(10), "it is back");
+    }
+
+    #[test]
+    fn a_position_beyond_the_end_is_found_out() {
+        let (shared, account) = (shared(), account());
+        let check = |end| shared.read(&mut Ends(end), Part { until: 10, ..part(1, 10) }, &account).map(|it| it.next);
+        assert_eq!((check(10), check(11)), (Ok(10), Ok(10)));
+        assert_eq!(check(9), Err(ReadError::OutOfRange(Bounds { earliest: 0, end: 9 })));
     }
 
     fn history(next: i64) -> History {

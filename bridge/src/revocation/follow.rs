@@ -289,7 +289,9 @@ impl Running {
                 self.record(record);
             }
             match outcome {
-                Ok(chunk) if chunk.end => return Ok(()),
+                Ok(chunk) if chunk.end && chunk.next < until => {
+                    return Err(LogError::Unavailable(format!("{TOPIC} is not shown as far as it reaches")));
+                }
                 Ok(chunk) => from = chunk.next,
                 // Compaction and retention move the beginning.
                 Err(ReadError::OutOfRange(bounds)) if bounds.earliest > from => from = bounds.earliest,

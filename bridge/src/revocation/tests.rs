@@ -9,6 +9,8 @@ use super::*;
 use crate::clock::Clock;
 use crate::telemetry::Metrics;
 
+mod shy;
+
 const LONG: Duration = Duration::from_secs(30);
 
 /// A log in a folder of its own.
