@@ -113,7 +113,7 @@ impl Access {
     }
 
     /// Whether a condition reads the time: then what it said of an event may be otherwise later.
-    pub(crate) fn reads_now(&self) -> bool {
+    pub fn reads_now(&self) -> bool {
         self.granted.rule.reads_now()
     }
 

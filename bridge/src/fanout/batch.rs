@@ -54,13 +54,23 @@ pub struct Pending<'r> {
     reached: Reached,
 }
 
-/// A batch that is framed.
+/// A batch that is framed, in so many parts.
 #[derive(Debug)]
-pub struct Framed {
+pub struct Framed<const PARTS: usize> {
     /// The frame, or the messages.
-    pub bytes: Rc<Bytes>,
+    pub parts: [Rc<Bytes>; PARTS],
     /// What the ledger and the in-flight tables keep of it.
     pub rows: Rc<BatchRows>,
+}
+
+/// The entries of a batch as they stand in it, for all who get the same in batches of their own.
+#[derive(Debug)]
+pub struct Body {
+    format: Format,
+    bytes: Rc<Bytes>,
+    rows: Rc<BatchRows>,
+    /// How far it comes.
+    pub reached: Reached,
 }
 
 impl<'r> Pending<'r> {
@@ -110,38 +120,28 @@ impl<'r> Pending<'r> {
     }
 
     /// Closes the batch as this one of a view, with the cursor that goes with it. Nothing waits then.
-    pub fn frame(&mut self, view: u32, seq: u64, Sealed { cursor, full }: &Sealed) -> Framed {
-        let length = self.bytes + cursor.len() + HEAD_AND_TAIL;
-        let bytes = match self.format {
-            Format::WebSocket => {
-                let mut frame = websocket_frame::begin(length);
-                BatchWriter::head(&mut frame, view, seq);
-                self.write_entries(|wire| frame.extend_from_slice(wire));
-                BatchWriter::tail(&mut frame, cursor, *full);
-                websocket_frame::finish(frame)
-            }
-            Format::Stream => {
-                let mut message = Vec::with_capacity(length);
-                message.extend_from_slice(b"data: ");
-                BatchWriter::head(&mut message, view, seq);
-                self.write_entries(|wire| event_stream::lines(&mut message, wire));
-                BatchWriter::tail(&mut message, cursor, *full);
-                message.extend_from_slice(b"\n\n");
-                message.into()
-            }
-            Format::Events => {
-                let mut messages = Vec::with_capacity(length);
-                for (round, entry, _) in &self.events {
-                    let event_type = Some(round.event_type(entry));
-                    event_stream::message(&mut messages, event_type, round.event(entry).as_bytes(), None);
-                }
-                event_stream::identify(&mut messages, cursor);
-                messages.into()
-            }
-        };
-        let rows = Rc::new(BatchRows::new(self.events.iter().map(|(_, _, row)| *row).collect()));
+    pub fn frame(&mut self, view: u32, seq: u64, sealed: &Sealed) -> Framed<1> {
+        let mut frame = head(self.format, view, seq, self.bytes + sealed.cursor.len() + HEAD_AND_TAIL);
+        self.write_entries(&mut frame);
+        tail(self.format, &mut frame, sealed);
+        let framed = Framed { parts: [Rc::new(finish(self.format, frame, 0))], rows: self.rows() };
         self.clear();
-        Framed { bytes: Rc::new(bytes), rows }
+        framed
+    }
+
+    /// Closes the batch, to be framed for one reader after the other. Nothing waits then; nothing did where there is none.
+    pub fn into_body(mut self) -> Option<Body> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut entries = Vec::with_capacity(self.bytes);
+        self.write_entries(&mut entries);
+        let (rows, reached) = (self.rows(), std::mem::take(&mut self.reached));
+        Some(Body { format: self.format, bytes: Rc::new(entries.into()), rows, reached })
+    }
+
+    fn rows(&self) -> Rc<BatchRows> {
+        Rc::new(BatchRows::new(self.events.iter().map(|(_, _, row)| *row).collect()))
     }
 
     /// Forgets what waits.
@@ -151,13 +151,77 @@ impl<'r> Pending<'r> {
         self.reached.clear();
     }
 
-    /// Writes the entries as they stand in a batch frame, with commas between them.
-    fn write_entries(&self, mut write: impl FnMut(&[u8])) {
+    /// Writes the entries as they stand in a batch: in a frame with commas between them.
+    fn write_entries(&self, out: &mut Vec<u8>) {
         for (at, (round, entry, _)) in self.events.iter().enumerate() {
-            if at > 0 {
-                write(b",");
+            if at > 0 && self.format != Format::Events {
+                out.push(b',');
             }
-            write(round.wire(entry));
+            match self.format {
+                Format::WebSocket => out.extend_from_slice(round.wire(entry)),
+                Format::Stream => event_stream::lines(out, round.wire(entry)),
+                Format::Events => {
+                    let event_type = Some(round.event_type(entry));
+                    event_stream::message(out, event_type, round.event(entry).as_bytes(), None);
+                }
+            }
         }
+        if self.format == Format::Events {
+            event_stream::leave_open(out);
+        }
+    }
+}
+
+impl Body {
+    /// Frames it as this batch of a view, with the cursor that goes with it: only what stands around it is written.
+    pub fn frame(&self, view: u32, seq: u64, sealed: &Sealed) -> Framed<3> {
+        let mut after = Vec::with_capacity(sealed.cursor.len() + HEAD_AND_TAIL);
+        tail(self.format, &mut after, sealed);
+        let before = finish(self.format, head(self.format, view, seq, HEAD_AND_TAIL), self.bytes.len() + after.len());
+        let parts = [Rc::new(before), Rc::clone(&self.bytes), Rc::new(after.into())];
+        Framed { parts, rows: Rc::clone(&self.rows) }
+    }
+
+    /// Bytes of its entries.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Begins a batch of about that length: all that stands before its entries.
+fn head(format: Format, view: u32, seq: u64, length: usize) -> Vec<u8> {
+    match format {
+        Format::WebSocket => {
+            let mut frame = websocket_frame::begin(length);
+            BatchWriter::head(&mut frame, view, seq);
+            frame
+        }
+        Format::Stream => {
+            let mut message = Vec::with_capacity(length);
+            message.extend_from_slice(b"data: ");
+            BatchWriter::head(&mut message, view, seq);
+            message
+        }
+        Format::Events => Vec::with_capacity(length),
+    }
+}
+
+/// All that stands behind the entries.
+fn tail(format: Format, out: &mut Vec<u8>, Sealed { cursor, full }: &Sealed) {
+    match format {
+        Format::WebSocket => BatchWriter::tail(out, cursor, *full),
+        Format::Stream => {
+            BatchWriter::tail(out, cursor, *full);
+            out.extend_from_slice(b"\n\n");
+        }
+        Format::Events => event_stream::identify(out, cursor),
+    }
+}
+
+/// What was begun with a head, and of which so many bytes are to follow.
+fn finish(format: Format, frame: Vec<u8>, follow: usize) -> Bytes {
+    match format {
+        Format::WebSocket => websocket_frame::finish(frame, follow),
+        Format::Stream | Format::Events => frame.into(),
     }
 }

@@ -1,15 +1,17 @@
 //! Behind: a subscription that is fed alone, from the window or the log, until it joins its live view.
 
 use std::cell::RefMut;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tidegate_gate::{Decided, Withheld};
 use tidegate_log::{Offsets, ReadError};
 use tidegate_protocol::frame::{Joined, Moved, MovedReason, ServerFrame};
 
-use super::batch::{Framed, Pending};
+use super::batch::{Body, Pending};
 use super::live::tenant_name;
 use super::shard::Shard;
+use super::stretch::{Place, Stretch};
 use super::view::{Event, ViewKey};
 use super::window::Kept;
 use super::{Effect, HistoryKey, SessionKey};
@@ -105,41 +107,21 @@ impl Shard {
 
     fn feed_from_window(&mut self, key: SessionKey, id: u32) -> Step {
         let Some(view) = self.behind(key, id).map(|(wants, _)| wants.clone()) else { return Step::Wait };
-        let topic_key = view.topic;
-        let Some(physical) = self.topics.get(topic_key).map(|topic| Arc::clone(&topic.physical)) else {
+        let range = self.window.range(view.topic);
+        let Some(physical) = self.topics.get(view.topic).map(|topic| Arc::clone(&topic.physical)) else {
             return Step::Wait;
         };
         let Some((_, behind)) = self.behind(key, id) else { return Step::Wait };
-        let Reading::Window(mut number) = behind.reading else { return Step::Wait };
-        let mut position = std::mem::take(&mut behind.position);
-        let range = self.window.range(topic_key);
+        let Reading::Window(number) = behind.reading else { return Step::Wait };
         if number < range.start {
             // Overtaken: what is missing is on the log.
-            if let Some((_, behind)) = self.behind(key, id) {
-                behind.position = position;
-                behind.reading = Reading::Undecided;
-            }
+            behind.reading = Reading::Undecided;
             return Step::More;
         }
-        let mut pending = Pending::new(view.format);
-        let window = std::mem::replace(&mut self.window, super::window::Window::new(0));
-        let until = range.end.min(number + SCANNED);
-        let mut at_hand: Option<(&Kept, Option<RefMut<'_, Decided>>)> = None;
-        while number < until
-            && let Some((kept, at)) = window.entry(topic_key, number)
-            && let Some(entry) = kept.round.entries.get(at)
-        {
-            if at_hand.as_ref().is_none_or(|(of, _)| !std::ptr::eq(*of, kept)) {
-                at_hand = Some((kept, kept.decided_under(&view.access)));
-            }
-            let decided = at_hand.as_mut().and_then(|(_, decided)| decided.as_deref_mut());
-            let event = Event::new(&physical, &kept.round, entry, self.moment.now);
-            if !self.take(&view, &event, decided.map(|decided| (decided, at)), &mut position, &mut pending) {
-                break;
-            }
-            number += 1;
-        }
-        drop(at_hand);
+        let position = std::mem::take(&mut behind.position);
+        let topic_key = view.topic;
+        let stretch = self.stretch(view, &physical, (number, position));
+        let (number, position) = stretch.to.clone();
         let done = number >= range.end;
         let tail = self.topics.get(topic_key).map(|topic| topic.tail.clone()).unwrap_or_default();
         let ahead = position.iter().any(|(p, at)| tail.get(p).is_none_or(|end| at > end));
@@ -147,9 +129,7 @@ impl Shard {
             behind.reading = Reading::Window(number);
             behind.position = if done && !ahead { tail } else { position };
         }
-        let framed = self.frame_private(key, id, pending);
-        self.window = window;
-        let sent = self.send_private(key, id, framed);
+        let sent = self.send_private(key, id, stretch.body.as_ref());
         match (done, ahead) {
             (false, _) => Step::More,
             (true, true) => Step::Later,
@@ -159,6 +139,40 @@ impl Shard {
             }
             (true, false) => self.go_live(key, id),
         }
+    }
+
+    /// What a reader who wants this gets of the window from there: what others got who stood there, else what is read now.
+    fn stretch(&mut self, wants: ViewKey, physical: &str, from: Place) -> Rc<Stretch> {
+        if let Some(known) = self.window.stretches.find(&wants, &from) {
+            return known;
+        }
+        let mut pending = Pending::new(wants.format);
+        let mut to = from.clone();
+        let mut window = std::mem::replace(&mut self.window, super::window::Window::new(0));
+        let until = window.range(wants.topic).end.min(from.0 + SCANNED);
+        let mut at_hand: Option<(&Kept, Option<RefMut<'_, Decided>>)> = None;
+        while to.0 < until
+            && let Some((kept, at)) = window.entry(wants.topic, to.0)
+            && let Some(entry) = kept.round.entries.get(at)
+        {
+            if at_hand.as_ref().is_none_or(|(of, _)| !std::ptr::eq(*of, kept)) {
+                at_hand = Some((kept, kept.decided_under(&wants.access)));
+            }
+            let decided = at_hand.as_mut().and_then(|(_, decided)| decided.as_deref_mut());
+            let event = Event::new(physical, &kept.round, entry, self.moment.now);
+            if !self.take(&wants, &event, decided.map(|decided| (decided, at)), &mut to.1, &mut pending) {
+                break;
+            }
+            to.0 += 1;
+        }
+        drop(at_hand);
+        let body = pending.into_body();
+        let stretch = Rc::new(Stretch { wants, from, to, body });
+        if !stretch.wants.access.reads_now() {
+            window.stretches.keep(&stretch);
+        }
+        self.window = window;
+        stretch
     }
 
     fn feed_from_chunk(&mut self, key: SessionKey, id: u32) -> Step {
@@ -187,8 +201,7 @@ impl Shard {
             *at = (*at).max(next);
         }
         behind.position = position;
-        let framed = self.frame_private(key, id, pending);
-        self.send_private(key, id, framed);
+        self.send_private(key, id, pending.into_body().as_ref());
         Step::More
     }
 
@@ -227,29 +240,20 @@ impl Shard {
         true
     }
 
-    /// Closes a private batch, if there is anything in it: which view's it is, its number, and the batch.
-    fn frame_private(&mut self, key: SessionKey, id: u32, mut pending: Pending<'_>) -> Option<(u32, u64, Framed)> {
-        if pending.is_empty() {
-            return None;
-        }
-        let (wants, behind) = self.behind(key, id)?;
-        let (wants, position) = (wants.clone(), behind.position.clone());
-        let (view, seq) = (behind.view, behind.seq);
-        let cursor = self.batch_cursor(&wants, seq, pending.reached(), || position, None);
-        Some((view, seq, pending.frame(view, seq, &cursor)))
-    }
-
-    /// Puts a private batch into the session's outbox. Says whether there was one.
-    fn send_private(&mut self, key: SessionKey, id: u32, framed: Option<(u32, u64, Framed)>) -> bool {
-        let Some((view, seq, framed)) = framed else { return false };
+    /// Puts a private batch into the session's outbox, if there is anything in it. Says whether there was.
+    fn send_private(&mut self, key: SessionKey, id: u32, body: Option<&Body>) -> bool {
+        let Some((body, (wants, behind))) = body.zip(self.behind(key, id)) else { return false };
+        let (wants, position, view, seq) = (wants.clone(), behind.position.clone(), behind.view, behind.seq);
         self.announce(key, id);
+        let cursor = self.batch_cursor(&wants, seq, &body.reached, || position, None);
+        let framed = body.frame(view, seq, &cursor);
         let Some((_, behind)) = self.behind(key, id) else { return false };
         behind.seq += 1;
         for &(row, count) in &framed.rows.totals {
             self.counts.of(row).sent += u64::from(count);
         }
         let Some(session) = self.sessions.get_mut(key) else { return false };
-        if session.send(view, seq, &framed.bytes, &framed.rows) {
+        if session.send(view, seq, &framed.parts, &framed.rows) {
             self.effects.push(Effect::Flush(key));
         }
         if session.is_exhausted() {

@@ -29,6 +29,7 @@ impl Shard {
         for (key, id) in std::mem::take(&mut self.retry) {
             self.hunger(key, id);
         }
+        self.window.stretches.forget_unused();
         let idle = |(key, topic): (TopicKey, &mut super::index::Topic)| {
             let over = topic.subscriptions == 0 && topic.idle_since.is_some_and(|since| moment.now - since > LINGER);
             over.then_some(key)

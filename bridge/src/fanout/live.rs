@@ -97,7 +97,7 @@ impl Shard {
         let mut exhausted: Vec<SessionKey> = Vec::new();
         for &(key, _) in &members {
             let Some(session) = self.sessions.get_mut(key) else { continue };
-            if session.send(id, seq, &framed.bytes, &framed.rows) {
+            if session.send(id, seq, &framed.parts, &framed.rows) {
                 deliver(&mut self.effects, tenant.as_ref().unwrap_or(&session.principal.tenant), key);
             }
             if session.is_exhausted() {

@@ -22,6 +22,7 @@ mod renew;
 mod requests;
 mod revoke;
 mod shard;
+mod stretch;
 mod subscribe;
 mod undecided;
 mod view;

@@ -17,5 +17,6 @@ mod revoke;
 mod shard;
 mod streams;
 mod subscribing;
+mod together;
 mod variants;
 mod world;

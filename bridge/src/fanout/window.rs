@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use tidegate_gate::{Access, Decided, Decisions};
 use tidegate_log::{Offsets, TopicKey};
 
+use super::stretch::Stretches;
 use crate::feed::{Entry, Round};
 
 /// Recent rounds and where each topic's events lie in them.
@@ -22,6 +23,8 @@ pub struct Window {
     bytes: usize,
     limit: usize,
     topics: HashMap<TopicKey, TopicWindow>,
+    /// What was read of it lately.
+    pub stretches: Stretches,
 }
 
 /// A round, and what of it the topics' windows refer to.
@@ -59,7 +62,8 @@ struct TopicWindow {
 impl Window {
     /// A window of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { rounds: VecDeque::new(), first_round: 0, bytes: 0, limit, topics: HashMap::new() }
+        let (rounds, topics, stretches) = (VecDeque::new(), HashMap::new(), Stretches::default());
+        Self { rounds, first_round: 0, bytes: 0, limit, topics, stretches }
     }
 
     /// A topic (or new partitions of one) is read from here on.
@@ -70,6 +74,7 @@ impl Window {
     /// A topic is no longer read, or is another one now.
     pub fn close(&mut self, topic: TopicKey) {
         self.topics.remove(&topic);
+        self.stretches.forget(topic);
     }
 
     /// Keeps a round.

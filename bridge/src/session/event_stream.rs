@@ -44,13 +44,17 @@ pub fn lines_length(data: &[u8]) -> usize {
     data.len() + memchr::memchr2_iter(b'\n', b'\r', data).count() * "\ndata: ".len()
 }
 
-/// Ends what was appended last with an id: it must be a message, and have none yet.
-pub fn identify(out: &mut Vec<u8>, id: &str) {
+/// Leaves the message that was appended last open: [`identify`] ends it.
+pub fn leave_open(out: &mut Vec<u8>) {
     if out.ends_with(b"\n\n") {
         out.pop();
-        field(out, "id", id);
-        out.push(b'\n');
     }
+}
+
+/// Ends a message that was left open with an id.
+pub fn identify(out: &mut Vec<u8>, id: &str) {
+    field(out, "id", id);
+    out.push(b'\n');
 }
 
 #[cfg(test)]
@@ -89,10 +93,10 @@ mod tests {
     #[test]
     fn the_last_message_is_given_an_id() {
         let mut out = Vec::new();
-        identify(&mut out, "x");
-        assert_eq!(out, b"");
+        leave_open(&mut out);
         message(&mut out, None, b"1", None);
         message(&mut out, None, b"2", None);
+        leave_open(&mut out);
         identify(&mut out, "x");
         assert_eq!(out, b"data: 1\n\ndata: 2\nid: x\n\n");
     }

@@ -17,23 +17,39 @@ const SLICES: usize = 16;
 pub struct Outbox {
     /// Frames, shared with whoever else gets them. Nothing of a shard leaves its thread, so they are not counted
     /// atomically: with a thousand members that would be a thousand times to wait for memory, one after the other.
-    queue: VecDeque<Rc<Bytes>>,
+    queue: VecDeque<Part>,
     bytes: usize,
     pushed: u64,
-    /// How much of the first in the queue is written: without its rest nothing after it could be read.
+    /// How much of the first in the queue is written.
     begun: usize,
+    /// Whether parts of the first frame have left the queue: without its rest nothing after it could be read.
+    within: bool,
     /// Whoever writes knows that something waits, and has not come for it yet.
     announced: bool,
     cut: bool,
 }
 
+/// A frame, or a part of one.
+#[derive(Debug)]
+struct Part {
+    bytes: Rc<Bytes>,
+    /// Whether the frame ends with it.
+    last: bool,
+}
+
 impl Outbox {
     /// Appends a whole WebSocket frame, or raw bytes of one.
     pub fn push(&mut self, bytes: impl Into<Rc<Bytes>>) {
-        let bytes = bytes.into();
-        self.bytes += bytes.len();
-        self.pushed += bytes.len() as u64;
-        self.queue.push_back(bytes);
+        self.push_parts(&[bytes.into()]);
+    }
+
+    /// Appends a frame that is made of these parts.
+    pub fn push_parts(&mut self, parts: &[Rc<Bytes>]) {
+        for (at, bytes) in parts.iter().enumerate() {
+            self.bytes += bytes.len();
+            self.pushed += bytes.len() as u64;
+            self.queue.push_back(Part { bytes: Rc::clone(bytes), last: at + 1 == parts.len() });
+        }
     }
 
     /// Whether whoever writes has still to be told that something waits: from here on it counts as told, until it comes.
@@ -51,29 +67,35 @@ impl Outbox {
         self.pushed - self.bytes as u64
     }
 
-    /// Takes the next bytes out: what was pushed together, at least about `enough` if there is so much.
+    /// Takes the next bytes out: whole frames, at least about `enough` if there is so much.
     pub fn take(&mut self, enough: usize) -> Bytes {
         self.announced = false;
         let Some(first) = self.queue.pop_front() else { return Bytes::new() };
-        let mut taken = first.slice(std::mem::take(&mut self.begun)..);
-        if taken.len() < enough && !self.queue.is_empty() {
-            let mut many = Vec::with_capacity(enough.min(self.bytes));
+        let mut taken = first.bytes.slice(std::mem::take(&mut self.begun)..);
+        let mut whole = first.last;
+        let enough_of = |taken: usize, whole: bool| whole && taken >= enough;
+        if !self.queue.is_empty() && !enough_of(taken.len(), whole) {
+            let mut many = Vec::with_capacity(enough.max(taken.len()).min(self.bytes));
             many.extend_from_slice(&taken);
-            while many.len() < enough
+            while !enough_of(many.len(), whole)
                 && let Some(next) = self.queue.pop_front()
             {
-                many.extend_from_slice(&next);
+                many.extend_from_slice(&next.bytes);
+                whole = next.last;
             }
             taken = many.into();
         }
+        self.within = false;
         self.bytes -= taken.len();
         taken
     }
 
     /// Takes back what waits, but for the rest of a frame that is being written: none of it may be read any more.
     pub fn cut(&mut self) {
-        self.queue.truncate(usize::from(self.begun > 0));
-        let kept = self.queue.front().map_or(0, |first| first.len() - self.begun);
+        let first_frame = || self.queue.iter().position(|part| part.last).map_or(0, |last| last + 1);
+        let parts = if self.begun > 0 || self.within { first_frame() } else { 0 };
+        self.queue.truncate(parts);
+        let kept = self.queue.iter().map(|part| part.bytes.len()).sum::<usize>() - self.begun;
         // What is taken back never left.
         self.pushed -= (self.bytes - kept) as u64;
         self.bytes = kept;
@@ -91,6 +113,7 @@ impl Outbox {
         self.pushed -= self.bytes as u64;
         self.bytes = 0;
         self.begun = 0;
+        self.within = false;
     }
 
     /// Bytes waiting.
@@ -114,13 +137,13 @@ impl Outbox {
         while self.bytes > 0
             && let Some(first) = self.queue.front()
         {
-            let first = IoSlice::new(&first[self.begun..]);
+            let first = IoSlice::new(&first.bytes[self.begun..]);
             let taken = if self.queue.len() == 1 {
                 write(&[first])?
             } else {
                 let mut slices = [first; SLICES];
                 let rest = slices[1..].iter_mut().zip(self.queue.iter().skip(1));
-                let count = 1 + rest.map(|(slice, bytes)| *slice = IoSlice::new(bytes)).count();
+                let count = 1 + rest.map(|(slice, part)| *slice = IoSlice::new(&part.bytes)).count();
                 write(&slices[..count])?
             };
             if taken == 0 {
@@ -135,10 +158,11 @@ impl Outbox {
         self.bytes -= taken;
         self.begun += taken;
         while let Some(first) = self.queue.front() {
-            if self.begun < first.len() {
+            if self.begun < first.bytes.len() {
                 return;
             }
-            self.begun -= first.len();
+            self.begun -= first.bytes.len();
+            self.within = !first.last;
             self.queue.pop_front();
         }
         // An idle session keeps no memory for its next burst.
@@ -186,6 +210,50 @@ mod tests {
         }
         assert_eq!(parts, ["abcd", "efghij", "k"]);
         assert_eq!((outbox.take(3), outbox.pushed(), outbox.left()), (Bytes::new(), 11, 11));
+    }
+
+    fn part(text: &'static str) -> Rc<Bytes> {
+        Rc::new(Bytes::from_static(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_frame_of_parts_is_taken_whole() {
+        let mut outbox = Outbox::default();
+        for _ in 0..2 {
+            outbox.push_parts(&[part("ab"), part("cdef"), part("g")]);
+            outbox.push(part("h"));
+        }
+        let taken: Vec<Bytes> = [1, 7, 8, 1].into_iter().map(|enough| outbox.take(enough)).collect();
+        assert_eq!(taken, ["abcdefg", "habcdefg", "h", ""]);
+        assert!(outbox.is_empty());
+    }
+
+    /// Wherever a frame of parts is when all is cut: what was begun is written to its end, and nothing else is.
+    #[test]
+    fn what_is_cut_within_a_frame_of_parts_leaves_that_frame_whole() {
+        for written in 0..=16 {
+            let mut outbox = Outbox::default();
+            outbox.push_parts(&[part("ab"), part(""), part("cdef"), part("gh")]);
+            outbox.push_parts(&[part("ij"), part("klmn"), part("op")]);
+            let mut taken = Vec::new();
+            let mut write = |outbox: &mut Outbox, most: usize| {
+                let mut left = most;
+                let _ = outbox.flush(|slices| {
+                    let all: Vec<u8> = slices.iter().flat_map(|s| s.to_vec()).collect();
+                    let count = left.min(all.len());
+                    left -= count;
+                    taken.extend_from_slice(&all[..count]);
+                    if count == 0 { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+                });
+            };
+            write(&mut outbox, written);
+            outbox.cut();
+            let frames = written.div_ceil(8) * 8;
+            assert_eq!((outbox.len(), outbox.left()), (frames - written, written as u64), "{written}");
+            outbox.push(part("!"));
+            write(&mut outbox, 100);
+            assert_eq!(taken, [&b"abcdefghijklmnop"[..frames], b"!"].concat(), "{written}");
+        }
     }
 
     #[test]

@@ -163,12 +163,13 @@ impl Session {
         self.subscriptions.iter().position(|subscription| subscription.id == id)
     }
 
-    /// A batch enters the outbox, and costs credit. Whether its socket has still to be told.
-    pub fn send(&mut self, view: u32, seq: u64, batch: &Rc<Bytes>, rows: &Rc<BatchRows>) -> bool {
+    /// A batch, in its parts, enters the outbox, and costs credit. Whether its socket has still to be told.
+    pub fn send(&mut self, view: u32, seq: u64, parts: &[Rc<Bytes>], rows: &Rc<BatchRows>) -> bool {
         let mut outbox = self.outbox.borrow_mut();
-        outbox.push(Rc::clone(batch));
-        self.in_flight.sent(view, seq, batch.len() as u32, outbox.pushed(), rows);
-        self.credit -= batch.len() as i64;
+        outbox.push_parts(parts);
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        self.in_flight.sent(view, seq, bytes as u32, outbox.pushed(), rows);
+        self.credit -= bytes as i64;
         outbox.announce()
     }
 

@@ -13,7 +13,7 @@ const HEADER: usize = 10;
 pub fn text(payload: &str) -> Bytes {
     let mut frame = begin(payload.len());
     frame.extend_from_slice(payload.as_bytes());
-    finish(frame)
+    finish(frame, 0)
 }
 
 /// Begins a text message of about that length: leaves room for the header, which [`finish`] writes when the length is
@@ -24,9 +24,9 @@ pub fn begin(length: usize) -> Vec<u8> {
     frame
 }
 
-/// Turns what [`begin`] began into a frame.
-pub fn finish(mut frame: Vec<u8>) -> Bytes {
-    let length = frame.len() - HEADER;
+/// Turns what [`begin`] began into a frame, or into the beginning of one of which so many bytes are to follow.
+pub fn finish(mut frame: Vec<u8>, follow: usize) -> Bytes {
+    let length = frame.len() - HEADER + follow;
     let from = match length {
         0..=125 => {
             frame[HEADER - 1] = length as u8;
