@@ -19,6 +19,10 @@ use crate::feed::Round;
 use crate::ledger::RowId;
 use crate::session::{Behind, Format, Reading, SubscriptionState};
 
+/// Events of a line that are fetched from memory together: they lie all over their rounds, and to wait for one after the
+/// other would take longer than all else that is done for them.
+const TOGETHER: usize = 16;
+
 impl Shard {
     /// Rounds that have come, in their order: what a view gets of all of them goes out together.
     pub(super) fn rounds(&mut self, rounds: Vec<Arc<Round>>) {
@@ -27,8 +31,13 @@ impl Shard {
         let by_tenant = ByTenant::of(&rounds, &self.topics);
         let mut filling = Filling::default();
         for (physical, events) in by_tenant.lines() {
-            for (round, entry) in events {
-                self.offer(&Event::new(physical, round, entry, self.moment.now), &mut filling);
+            for some in events.chunks(TOGETHER) {
+                for (round, entry) in some {
+                    round.touch(entry);
+                }
+                for (round, entry) in some {
+                    self.offer(&Event::new(physical, round, entry, self.moment.now), &mut filling);
+                }
             }
             for at in 0..filling.views.len() {
                 self.close_batch(&mut filling, at, Some(&mut ends));
