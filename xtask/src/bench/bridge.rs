@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 
 use super::backlog::Backlog;
 use super::kafka::Kafka;
-use super::{LOADER, on_all_cores, on_server_core};
+use super::{Cores, LOADER, on_cores, on_server_core};
 use crate::process;
 
 /// What signs the tokens of all sessions.
@@ -32,8 +32,8 @@ pub(super) struct Setup {
     pub(super) tokens: Tokens,
     pub(super) tls: bool,
     pub(super) shards: usize,
-    /// Whether it may use all cores, one of which is the load's too.
-    pub(super) all_cores: bool,
+    /// Where it runs.
+    pub(super) cores: Cores,
     /// Topics `many.0`, `many.1` and so on.
     pub(super) topics: usize,
     /// Seconds between two heartbeats of a session.
@@ -42,7 +42,7 @@ pub(super) struct Setup {
 
 /// As most scenarios have it.
 pub(super) const PLAIN: Setup =
-    Setup { tokens: Tokens::Secret, tls: false, shards: 1, all_cores: false, topics: 0, heartbeat: 25 };
+    Setup { tokens: Tokens::Secret, tls: false, shards: 1, cores: Cores::Server, topics: 0, heartbeat: 25 };
 
 /// A server's process, ended when dropped.
 pub(super) struct Server {
@@ -60,7 +60,7 @@ impl Server {
         fs::write(&config, configuration(address, &kafka.bootstrap(), setup))?;
         let log = directory.join("tidegate.log");
         let program = "target/release/tidegate";
-        let mut command = if setup.all_cores { on_all_cores(program) } else { on_server_core(program) };
+        let mut command = on_cores(setup.cores, program);
         command.args(["serve", "--config"]).arg(&config);
         let assets = directory.join("assets");
         command.args(assets.is_dir().then(|| format!("--assets={}", assets.display())));

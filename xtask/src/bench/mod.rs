@@ -94,21 +94,37 @@ fn pin_self() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A command on the core of servers.
-fn on_server_core(program: &str) -> Command {
-    on_cores(SERVER_CORE, program)
+/// Where a server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cores {
+    /// On the core of servers.
+    Server,
+    /// On the load's core, beside it.
+    Load,
+    /// On both.
+    Both,
 }
 
-/// A command on all cores, of which it shares one with the load.
-fn on_all_cores(program: &str) -> Command {
-    on_cores(&format!("{SERVER_CORE},{LOAD_CORE}"), program)
+impl Cores {
+    fn list(self) -> String {
+        match self {
+            Self::Server => SERVER_CORE.to_owned(),
+            Self::Load => LOAD_CORE.to_owned(),
+            Self::Both => format!("{SERVER_CORE},{LOAD_CORE}"),
+        }
+    }
+}
+
+/// A command on the core of servers.
+fn on_server_core(program: &str) -> Command {
+    on_cores(Cores::Server, program)
 }
 
 /// A command that is allowed as many sockets as the machine gives.
-fn on_cores(cores: &str, program: &str) -> Command {
+fn on_cores(cores: Cores, program: &str) -> Command {
     let mut command = Command::new("sh");
     let script = "ulimit -n \"$(ulimit -Hn)\"; exec taskset --cpu-list \"$0\" \"$@\"";
-    command.args(["-c", script, cores, program]);
+    command.args(["-c", script, &cores.list(), program]);
     command
 }
 
