@@ -41,14 +41,14 @@ export class Bus extends EventTarget {
   #published = new Set();
 
   /** For `connect` only. */
-  static open(Core, url, { token, handlerTimeout: timeout = 30_000, client = "", transport = "auto" }) {
+  static open(url, { token, handlerTimeout: timeout = 30_000, client = "", transport = "auto" }) {
     const transports = TRANSPORTS.indexOf(transport);
     if (transports < 0) throw new TypeError(`connect: options.transport must be one of ${TRANSPORTS.join(", ")}`);
     const bus = new Bus();
     bus.#url = url.replace(/^ws/, "http");
     const opened = new Promise((resolve, reject) => {
       const dispatch = (batch, isTime) => bus.#batch(batch, isTime);
-      bus.#link = new Link(Core, url, [client, timeout, transports], bus.#makeHooks(token, resolve, reject), dispatch);
+      bus.#link = new Link(url, [client, timeout, transports], bus.#makeHooks(token, resolve, reject), dispatch);
     });
     bus.#link.tell(CONNECT);
     return { bus, opened };

@@ -1,5 +1,5 @@
-import * as glue from "./tidegate_client_bg.js";
 import { Bus } from "./bus.js";
+import { attach } from "./core.js";
 import { TidegateError } from "./error.js";
 import * as looked from "./looked.js";
 import * as told from "./told.js";
@@ -27,7 +27,9 @@ export default function init(source) {
 
 /** Makes the module of whatever holds it. */
 async function load(source = new URL("tidegate_client_bg.wasm", import.meta.url)) {
-  const imports = { "./tidegate_client_bg.js": glue, "./looked.js": looked, "./told.js": told };
+  // The core keeps no objects of JavaScript's, for which that table would be.
+  const bindgen = { __wbindgen_init_externref_table() {} };
+  const imports = { "./tidegate_client_bg.js": bindgen, "./looked.js": looked, "./told.js": told };
   source = await source;
   if (typeof source === "string" || source instanceof URL || source instanceof Request) source = await fetch(source);
   let made;
@@ -40,8 +42,7 @@ async function load(source = new URL("tidegate_client_bg.wasm", import.meta.url)
     made = await WebAssembly.instantiate(source, imports);
   }
   const { exports } = made.instance ?? made;
-  glue.__wbg_set_wasm(exports);
-  exports.__wbindgen_start();
+  attach(exports);
 }
 
 /** Connects to a bridge; fulfilled with the bus once the bridge has welcomed it. */
@@ -52,7 +53,7 @@ export async function connect(url, options) {
   signal?.throwIfAborted();
   const address = new URL(url, globalThis.location?.href);
   address.protocol = address.protocol.replace("http", "ws");
-  const { bus, opened } = Bus.open(glue.Core, address.href, options);
+  const { bus, opened } = Bus.open(address.href, options);
   const abort = () => bus.close();
   signal?.addEventListener("abort", abort);
   try {

@@ -1,5 +1,6 @@
 // The core's adapter: tells it what happens on the socket, and does what it says.
 
+import { make, tell } from "./core.js";
 import { look } from "./looked.js";
 import { take } from "./told.js";
 import { CLOSED, DISPATCHED, FRAME, OPENED, SETTLED, TICK, WAKE } from "./words.js";
@@ -66,7 +67,7 @@ export class Link {
    * whether it is time to stop: it dispatches from `next` on, and puts into `exceptions`, by threes, ordinal, outcome and
    * reason of what was not simply consumed. None of them throws. The core is at rest until it is told to `CONNECT`.
    */
-  constructor(Core, url, options, does, dispatch) {
+  constructor(url, options, does, dispatch) {
     const wake = () => this.tell(WAKE);
     this.#url = url;
     this.#dispatch = dispatch;
@@ -91,7 +92,7 @@ export class Link {
       },
       ledger: (...handles) => does.ledger(handles, this.#body),
     };
-    this.#core = look(options, () => new Core(...crypto.getRandomValues(new BigUint64Array(2))));
+    this.#core = look(options, () => make(this));
     addEventListener("online", wake);
   }
 
@@ -111,7 +112,7 @@ export class Link {
   /** Tells the core something and keeps what it says for later. Answers with what it was asked, a list. */
   #hear(what, details) {
     let answer;
-    const deadline = look(details, () => this.#core.tell(now(), what));
+    const deadline = look(details, () => tell(this.#core, now(), what));
     for (const told of take()) {
       if (told[0]) this.#told.push(told);
       else answer = told.slice(1);

@@ -1,11 +1,13 @@
 // What the core tells: texts and numbers first, and then what it is that they belong to.
 
+import { string } from "./core.js";
+
 let told = [];
 let members = [];
 
-export const text = (text) => members.push(text);
+export const number = (number) => members.push(number);
 
-export const number = text;
+export const text = (at, length) => number(length < 0 ? undefined : string(at, length));
 
 export { tell as told };
 

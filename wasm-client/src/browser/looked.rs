@@ -10,14 +10,14 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(raw_module = "./looked.js")]
 extern "C" {
-    /// Where a member was put, 0 for nothing.
-    fn member(of: i32, name: &str) -> i32;
+    /// Where a member was put, 0 for nothing. Its name lies at an address.
+    fn member(of: i32, name: i32, length: i32) -> i32;
     /// Where an element was put, 0 for nothing.
     fn element(of: i32, at: i32) -> i32;
     /// A value of that kind as a number, NaN for one of another kind.
     fn number(of: i32, kind: u8) -> f64;
-    /// The UTF-8 of the text that was asked about last.
-    fn copy(into: &mut [u8]);
+    /// Puts the UTF-8 of the text that was asked about last at an address.
+    fn copy(to: i32);
 }
 
 // The kinds, as `looked.js` knows them.
@@ -83,7 +83,7 @@ impl Value for Looked {
     const READS_TOTALS: bool = false;
 
     fn member(&self, name: &str) -> Option<Self> {
-        let place = member(self.0, name);
+        let place = member(self.0, name.as_ptr() as i32, name.len() as i32);
         (place != 0).then_some(Self(place))
     }
 
@@ -103,7 +103,7 @@ impl Value for Looked {
 
     fn text(&self) -> Option<String> {
         let mut bytes = vec![0; self.of_kind(TEXT)? as usize];
-        copy(&mut bytes);
+        copy(bytes.as_mut_ptr() as i32);
         String::from_utf8(bytes).ok()
     }
 

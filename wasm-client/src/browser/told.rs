@@ -8,7 +8,8 @@ use crate::machine::{Effect, Handle, Machine, Problem, State, Transport};
 
 #[wasm_bindgen(raw_module = "./told.js")]
 extern "C" {
-    fn text(text: Option<&str>);
+    /// A text, by its address; of less than no length for none.
+    fn text(at: i32, length: i32);
     fn number(number: f64);
     /// What it is that the texts and numbers since the last one belong to.
     fn told(what: u8);
@@ -74,7 +75,7 @@ fn put(effect: &Effect, machine: &Machine, now: u64) -> Option<What> {
             put_number(*id);
             put_text(machine.stream_token());
             put_text(topic);
-            text(key.as_deref());
+            put_optional(key.as_deref());
             put_text(event);
             What::Post
         }
@@ -99,7 +100,7 @@ fn put(effect: &Effect, machine: &Machine, now: u64) -> Option<What> {
         }
         Effect::Subscribed { handles, recovered } => {
             put_number(*recovered);
-            text(None);
+            put_optional(None);
             put_handles(handles);
             What::Subscribed
         }
@@ -135,7 +136,11 @@ fn put(effect: &Effect, machine: &Machine, now: u64) -> Option<What> {
 
 /// A text.
 pub(super) fn put_text(of: &str) {
-    text(Some(of));
+    text(of.as_ptr() as i32, of.len() as i32);
+}
+
+fn put_optional(of: Option<&str>) {
+    of.map_or_else(|| text(0, -1), put_text);
 }
 
 /// A number, or a flag as 0 or 1.
@@ -149,7 +154,7 @@ pub(super) fn put_problem(problem: &Problem) {
     put_text(code);
     put_text(message);
     put_number(*retryable);
-    text(pointer.as_deref());
+    put_optional(pointer.as_deref());
     if let Some(after) = retry_after_ms {
         number(*after as f64);
     }

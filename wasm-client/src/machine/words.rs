@@ -271,16 +271,21 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of a code of the protocol.
-    // Not inlined, as `own`: there are many places where problems are made, and a page downloads them all.
-    #[inline(never)]
-    pub fn known(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { retryable: code.retryable(), ..Self::own(code.name(), message) }
+    // Inlined, so that no table of all names is needed.
+    #[inline(always)]
+    pub fn known(code: ErrorCode, message: &'static str) -> Self {
+        Self::new(code.name(), message.into(), code.retryable())
     }
 
     /// A problem that this client names itself; retryable.
-    #[inline(never)]
     pub(crate) fn own(code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code: code.into(), message: message.into(), retryable: true, pointer: None, retry_after_ms: None }
+        Self::new(code, message.into(), true)
+    }
+
+    // Not inlined: there are many places where problems are made, and a page downloads them all.
+    #[inline(never)]
+    fn new(code: &'static str, message: Cow<'static, str>, retryable: bool) -> Self {
+        Self { code: code.into(), message, retryable, pointer: None, retry_after_ms: None }
     }
 
     /// The same, never to succeed.

@@ -39,6 +39,7 @@ pub(crate) fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
         .generate_producers_section(false)
         .parse_file(&module)?;
     traps::bare(&mut small);
+    small.customs.remove_raw("target_features");
     small.emit_wasm_file(out.join(module.file_name().context("a module's file")?))?;
     fs::remove_file(module)?;
     fs::remove_file(scripts.join("tidegate_client.js"))?;
