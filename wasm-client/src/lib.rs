@@ -1,6 +1,6 @@
 //! The Tidegate client: one pure machine behind two socket adapters, a browser's and a native one.
 
-// What a panic of the standard library says would be a tenth of what a page downloads.
+// With `std` all that a panic can say is kept, for whoever may have asked to be told of it.
 #![cfg_attr(all(feature = "bus", target_arch = "wasm32"), no_std)]
 
 extern crate alloc;

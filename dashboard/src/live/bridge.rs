@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tidegate_client::browser::Connection;
 use tidegate_client::machine::{Effect, Handle, Problem, State};
+use tidegate_protocol::frame::Welcome;
 use tidegate_protocol::ledger::Column;
 
 use super::feed::{Feed, Identity, News, Refusal};
@@ -62,7 +64,8 @@ impl Drop for Bridge {
 fn news(effect: Effect, wanted: Option<Handle>) -> Option<News> {
     match effect {
         Effect::State(State::Open(welcome)) => {
-            Some(News::Open(Identity { tenant: welcome.tenant, subject: welcome.subject, node: welcome.node }))
+            let Welcome { tenant, subject, node, .. } = Arc::unwrap_or_clone(welcome);
+            Some(News::Open(Identity { tenant, subject, node }))
         }
         Effect::State(State::Waiting { .. }) => Some(News::Lost),
         Effect::State(State::Closed(Some(problem))) => Some(News::Refused(refusal(&problem))),

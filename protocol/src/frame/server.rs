@@ -343,7 +343,7 @@ impl<V: Value> ServerFrame<V> {
                 pointer: body.optional_text("pointer"),
                 retry_after_ms: body.optional_integer("retry_after_ms"),
             }),
-            "ledger" if V::READS_TOTALS => Self::Ledger(LedgerReport::read(fields)?),
+            "ledger" if V::READS_ALL => Self::Ledger(LedgerReport::read(fields)?),
             "ledger" => {
                 let subscription = body.integer("subscription");
                 Self::Ledger(LedgerReport { subscription, ..LedgerReport::default() })
@@ -438,8 +438,8 @@ fn read_welcome<V: Value>(fields: &Fields<'_, V>, body: &mut Body<'_, '_, V>) ->
     let limits = Fields::new(&limits, "/welcome/limits");
     let mut limit = Body::of(&limits);
     let welcome = Welcome {
-        session: body.text("session"),
-        node: body.text("node"),
+        session: if V::READS_ALL { body.text("session") } else { String::new() },
+        node: if V::READS_ALL { body.text("node") } else { String::new() },
         tenant: body.text("tenant"),
         subject: body.text("subject"),
         expires: body.time("expires"),
@@ -449,9 +449,9 @@ fn read_welcome<V: Value>(fields: &Fields<'_, V>, body: &mut Body<'_, '_, V>) ->
             unsettled: limit.integer("unsettled"),
             frame_bytes: limit.integer("frame_bytes"),
             event_bytes: limit.integer("event_bytes"),
-            subscriptions: limit.integer("subscriptions"),
+            subscriptions: if V::READS_ALL { limit.integer("subscriptions") } else { 0 },
         },
-        features: fields.texts("features")?,
+        features: if V::READS_ALL { fields.texts("features")? } else { Vec::new() },
     };
     limit.end()?;
     Ok(welcome)

@@ -10,8 +10,9 @@ use super::write;
 
 /// A JSON value that can be looked into.
 pub trait Value: Sized {
-    /// Whether the totals in a `ledger` frame are read: not by who hands the decoded frame on as it is.
-    const READS_TOTALS: bool = true;
+    /// Whether all of a frame is read: not by who hands a decoded `ledger` frame on as it is, and has no use for a
+    /// bridge's name.
+    const READS_ALL: bool = true;
 
     /// The member of that name, if this is an object that has one. `null` counts as absent.
     fn member(&self, name: &str) -> Option<Self>;

@@ -6,51 +6,47 @@ use super::plain::plain;
 
 /// Appends `text` as a JSON string, quotes included.
 pub fn string(out: &mut String, text: &str) {
-    // Nearly all strings need no escapes.
-    if plain(text.as_bytes()) == text.len() {
-        out.reserve(text.len() + 2);
-        out.push('"');
-        out.push_str(text);
-        return out.push('"');
+    // Nearly all strings need no escapes, and are copied at once.
+    out.reserve(text.len() + 2);
+    out.push('"');
+    let mut rest = text;
+    loop {
+        let (before, after) = rest.split_at(plain(rest.as_bytes()));
+        out.push_str(before);
+        let Some(&byte) = after.as_bytes().first() else { break };
+        escape(out, byte);
+        rest = &after[1..];
     }
     out.push('"');
-    let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let short = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..=0x1f => "",
-            _ => continue,
-        };
-        out.push_str(text.get(from..at).unwrap_or_default());
-        from = at + 1;
-        if short.is_empty() {
-            out.push_str("\\u00");
-            out.push(char::from(b'0' + (byte >> 4)));
-            out.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
-        } else {
-            out.push_str(short);
+}
+
+fn escape(out: &mut String, byte: u8) {
+    out.push('\\');
+    let short = match byte {
+        b'\n' => 'n',
+        b'\r' => 'r',
+        b'\t' => 't',
+        0..=0x1f => {
+            out.push_str(if byte < 16 { "u000" } else { "u001" });
+            char::from(b"0123456789abcdef"[usize::from(byte & 15)])
         }
-    }
-    out.push_str(text.get(from..).unwrap_or_default());
-    out.push('"');
+        _ => char::from(byte),
+    };
+    out.push(short);
 }
 
 /// Appends an integer.
 pub fn integer(out: &mut String, number: impl Into<i128>) {
-    decimal(out, number.into());
+    let number = number.into();
+    // Whatever is counted here fits 64 bits, which all machines divide fast.
+    decimal(out, number < 0, u64::try_from(number.unsigned_abs()).unwrap_or(u64::MAX));
 }
 
 /// By hand, because the general formatter is both slower and most of a small module's size.
-fn decimal(out: &mut String, number: i128) {
-    if number < 0 {
+fn decimal(out: &mut String, negative: bool, mut rest: u64) {
+    if negative {
         out.push('-');
     }
-    // Whatever is counted here fits 64 bits, which all machines divide fast.
-    let mut rest = u64::try_from(number.unsigned_abs()).unwrap_or(u64::MAX);
     let mut digits = [0; 20];
     let mut length = 0;
     while let Some(digit) = digits.get_mut(length) {

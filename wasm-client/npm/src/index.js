@@ -1,8 +1,8 @@
 import { Bus } from "./bus.js";
 import { attach } from "./core.js";
 import { TidegateError } from "./error.js";
-import * as looked from "./looked.js";
-import * as told from "./told.js";
+import { copy, element, member, number } from "./looked.js";
+import { number as put, text, told } from "./told.js";
 
 export { Bus } from "./bus.js";
 export { TidegateError } from "./error.js";
@@ -29,7 +29,8 @@ export default function init(source) {
 async function load(source = new URL("tidegate_client_bg.wasm", import.meta.url)) {
   // The core keeps no objects of JavaScript's, for which that table would be.
   const bindgen = { __wbindgen_init_externref_table() {} };
-  const imports = { "./tidegate_client_bg.js": bindgen, "./looked.js": looked, "./told.js": told };
+  const looked = { copy, element, member, number };
+  const imports = { "./tidegate_client_bg.js": bindgen, "./looked.js": looked, "./told.js": { number: put, text, told } };
   source = await source;
   if (typeof source === "string" || source instanceof URL || source instanceof Request) source = await fetch(source);
   let made;

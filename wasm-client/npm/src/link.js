@@ -112,6 +112,7 @@ export class Link {
   /** Tells the core something and keeps what it says for later. Answers with what it was asked, a list. */
   #hear(what, details) {
     let answer;
+    take();
     const deadline = look(details, () => tell(this.#core, now(), what));
     for (const told of take()) {
       if (told[0]) this.#told.push(told);

@@ -17,9 +17,10 @@ function tell(what) {
   members = [];
 }
 
-/** Takes all that was told. */
+/** Takes all that was told, of which a core that broke may have left the half. */
 export function take() {
   const all = told;
   told = [];
+  members = [];
   return all;
 }

@@ -171,7 +171,10 @@ impl Core {
 
 /// `[topic, types, keys, time, cursor, group_by]`: what `subscribe` or `ledger` want. JavaScript has seen to their kinds.
 fn want() -> Want {
-    let columns = SEEN.strings(5).iter().filter_map(|name| Column::from_name(name)).collect();
+    let mut columns = Vec::new();
+    for name in SEEN.strings(5) {
+        columns.extend(Column::from_name(&name));
+    }
     let cursor = SEEN.strings(4);
     // The earliest is infinitely long ago.
     let from = match SEEN.at(3).number() {

@@ -79,8 +79,8 @@ impl Looked {
 }
 
 impl Value for Looked {
-    // JavaScript is given the frame itself; to read it here as well is 2 KiB more of a page's download.
-    const READS_TOTALS: bool = false;
+    // JavaScript is given the ledger's frame itself; to read it here as well is 2 KiB more of a page's download.
+    const READS_ALL: bool = false;
 
     fn member(&self, name: &str) -> Option<Self> {
         let place = member(self.0, name.as_ptr() as i32, name.len() as i32);

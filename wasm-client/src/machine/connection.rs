@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tidegate_protocol::code::{self, ErrorCode};
@@ -222,9 +223,9 @@ impl Connection {
         });
         if matches!(self.state, State::Open(_)) {
             // One stream went on in another: nothing that the application has to know.
-            self.state = State::Open(welcome);
+            self.state = State::Open(Arc::new(welcome));
         } else {
-            self.enter(cx, State::Open(welcome));
+            self.enter(cx, State::Open(Arc::new(welcome)));
         }
     }
 

@@ -389,6 +389,10 @@ impl Cursor {
     }
 
     fn tokens(&self) -> Vec<String> {
-        self.full.iter().chain(&self.deltas).cloned().collect()
+        let mut tokens = self.deltas.clone();
+        if let Some(full) = &self.full {
+            tokens.insert(0, full.clone());
+        }
+        tokens
     }
 }

@@ -240,7 +240,7 @@ pub enum State {
     /// Getting a token, a socket and a session.
     Connecting,
     /// In session.
-    Open(Welcome),
+    Open(Arc<Welcome>),
     /// Will try again.
     Waiting {
         /// When, on the machine's clock.
@@ -272,8 +272,8 @@ pub struct Problem {
 impl Problem {
     /// A problem of a code of the protocol.
     // Inlined, so that no table of all names is needed.
-    #[inline(always)]
-    pub fn known(code: ErrorCode, message: &'static str) -> Self {
+    #[inline]
+    pub fn known(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(code.name(), message.into(), code.retryable())
     }
 

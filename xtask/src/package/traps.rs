@@ -1,7 +1,7 @@
 //! Makes the panics of a browser's module bare traps.
 //!
-//! A panic ends the module either way, and no page ever sees its words; but the code that puts them together, and at
-//! every place the arguments for it, would be a tenth of what pages download.
+//! A panic ends the module either way, and no page ever sees its words. Without `std` the compiler leaves out most of them;
+//! what is left is code that calls wasm-bindgen to throw, and what is prepared right before a panic.
 
 use std::collections::HashSet;
 

@@ -24,7 +24,7 @@ fn a_token_then_a_socket_then_a_session() {
     let mut bench = Bench::new(Options::new("tab"));
     assert_eq!(bench.effects, [Effect::FetchToken { ask: 1 }]);
     bench.handshake(welcome());
-    assert_eq!(bench.effects[1..], [Effect::Connect, Effect::State(State::Open(welcome()))]);
+    assert_eq!(bench.effects[1..], [Effect::Connect, Effect::State(State::Open(welcome().into()))]);
 }
 
 #[test]
