@@ -271,8 +271,8 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of a code of the protocol.
-    // Inlined, so that no table of all names is needed.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "so a page needs no table of all codes' names")]
+    #[inline(always)]
     pub fn known(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(code.name(), message.into(), code.retryable())
     }
