@@ -10,8 +10,6 @@ import { Link } from "./link.js";
 import { CLOSE, CONNECT, CURSOR, ID, PUBLISH, STREAM, SUBSCRIBE, TOKEN, UNSUBSCRIBE } from "./words.js";
 
 const REMEMBERED = 1000;
-/** Events between two looks at the clock. */
-const LOOK = 4;
 /** The core knows them by their place. */
 const TRANSPORTS = ["auto", "websocket", "stream"];
 
@@ -47,7 +45,7 @@ export class Bus extends EventTarget {
     const bus = new Bus();
     bus.#url = url.replace(/^ws/, "http");
     const opened = new Promise((resolve, reject) => {
-      const dispatch = (batch, isTime) => bus.#batch(batch, isTime);
+      const dispatch = (batch, stretch) => bus.#batch(batch, stretch);
       bus.#link = new Link(url, [client, timeout, transports], bus.#makeHooks(token, resolve, reject), dispatch);
     });
     bus.#link.tell(CONNECT);
@@ -254,13 +252,12 @@ export class Bus extends EventTarget {
   }
 
   /** Dispatches a batch from where it stands, whole or until it is time to stop. */
-  #batch(batch, isTime) {
-    const { topic, session, view, seq, entries, exceptions } = batch;
+  #batch(batch, stretch) {
+    const { topic, text, session, view, seq, entries, exceptions } = batch;
     const shared = this.#topics.get(topic);
-    const source = { bus: this, topic };
-    while (batch.next < entries.length) {
-      // A look at the clock is cheap, but not as cheap as an event.
-      if (batch.next % LOOK === 0 && isTime()) return;
+    const source = { bus: this, topic, text };
+    for (let left = 0; batch.next < entries.length; left--) {
+      if (!left && !(left = stretch())) return;
       const ordinal = batch.next++;
       const entry = entries[ordinal];
       const route = shared && this.#route(shared, entry.event?.type);
@@ -271,7 +268,7 @@ export class Bus extends EventTarget {
         const wanted = own !== targets && this.#published.has(entry.event.id) ? own : targets;
         if (!wanted) continue;
         if (this.#heard.has(type) || wanted.some((target) => target !== this)) {
-          const event = new TidegateEvent(type, entry, source);
+          const event = new TidegateEvent(type, entry, source, ordinal);
           outcome = dispatch(event, this, wanted);
           if (outcome === CONSUMED) continue;
           if (outcome === PENDING) {

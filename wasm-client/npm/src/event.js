@@ -16,29 +16,45 @@ let failure;
 let outcomeOf;
 let whenSettled;
 let isFrom;
+/** The entry of an event, read again where it was let go; and lets it go. */
+let entryOf;
+let letGo;
 
-/** An event from the log: `detail` is the envelope's `data`. Few fields: as many are made as there are events. */
+/**
+ * An event from the log: `detail` is the envelope's `data`. Few fields: as many are made as there are events.
+ *
+ * To browsers every event of a class that is not their own is alive, and all that it holds, until they look through
+ * all memory; before, they copy it about, over and over where many come. So an event that is over lets go of what nobody
+ * was given, and reads it from the batch's text again if it is kept and asked.
+ */
 export class TidegateEvent extends Event {
   static name = "TidegateEvent";
-  /** `{ key, event }`, as it came. */
+  /** `{ key, event }`, as it came, unless it was let go. */
   #entry;
-  /** `{ bus, topic }`, the same for all events of a batch. */
+  /** `{ bus, topic, text }`, the same for all events of a batch. */
   #source;
+  /** The entry's place in the batch, while it may be let go. */
+  #ordinal;
+  /** What was given of the entry: it is to stay the same. */
+  #detail;
   /** `{ pending, settle }`, once there is something to wait for. */
   #waits;
 
-  constructor(type, entry, source) {
+  constructor(type, entry, source, ordinal) {
     super(type);
     this.#entry = entry;
     this.#source = source;
+    this.#ordinal = ordinal;
   }
 
   get detail() {
-    return this.#entry.event.data;
+    return this.#entry ? (this.#detail = this.#entry.event.data) : (this.#detail ?? entryOf(this).event.data);
   }
 
   get envelope() {
-    return this.#entry.event;
+    const { event } = entryOf(this);
+    this.#ordinal = undefined;
+    return event;
   }
 
   get topic() {
@@ -46,7 +62,7 @@ export class TidegateEvent extends Event {
   }
 
   get key() {
-    return this.#entry.key;
+    return entryOf(this).key;
   }
 
   get attempt() {
@@ -75,6 +91,16 @@ export class TidegateEvent extends Event {
   static {
     outcomeOf = (event) => (failed ? THREW : event.#waits?.pending ? PENDING : handled ? CONSUMED : UNHANDLED);
     whenSettled = (event, settle) => (event.#waits.settle = settle);
+    entryOf = (event) => {
+      if (!event.#entry) {
+        event.#entry = JSON.parse(event.#source.text).batch.entries[event.#ordinal];
+        if (event.#detail !== undefined) event.#entry.event.data = event.#detail;
+      }
+      return event.#entry;
+    };
+    letGo = (event) => {
+      if (event.#ordinal !== undefined) event.#entry = undefined;
+    };
     isFrom = (event, bus) => #source in event && event.#source.bus === bus;
   }
 }
@@ -131,7 +157,9 @@ export function dispatch(event, bus, targets) {
     else elsewhere(target, event);
   }
   current = undefined;
-  return outcomeOf(event);
+  const outcome = outcomeOf(event);
+  if (outcome !== PENDING) letGo(event);
+  return outcome;
 }
 
 /** What the last dispatch failed with. */

@@ -10,6 +10,9 @@ const LONGEST = 2 ** 31 - 1;
 const SUBPROTOCOL = "tidegate.v1";
 /** Milliseconds of work after which the page may paint and listen to others, however much there is to do. */
 const SLICE = 16;
+/** Events between two looks at the clock, at most, and the milliseconds beyond which they are fewer. */
+const LOOK = 32;
+const SLOW = 0.5;
 
 /** What the core tells, by its number in `told.rs`; the answer to what it was asked comes first and is nothing to do. */
 const TOLD = [
@@ -51,7 +54,7 @@ export class Link {
   #body;
   /** What came and has yet to be told, in order: functions that tell it. */
   #waiting = [];
-  /** The batch that is being dispatched: `{ topic, session, view, seq, entries, next, exceptions }`. */
+  /** The batch that is being dispatched: `{ topic, text, session, view, seq, entries, next, exceptions }`. */
   #batch;
   /** What became meanwhile of deliveries that were pending. */
   #settled = [];
@@ -60,12 +63,16 @@ export class Link {
   #ended = 0;
   /** Whether the page has the thread between two slices. */
   #resting = false;
+  /** Events until the next look at the clock, and when the last look was. */
+  #stride = 1;
+  #looked = 0;
 
   /**
    * `options` are the core's own: a client's name, the handlers' time, a number for the transports allowed. `does` has a
    * function for each thing that the core may say but what is the socket's business, `dispatch` takes a batch and
-   * whether it is time to stop: it dispatches from `next` on, and puts into `exceptions`, by threes, ordinal, outcome and
-   * reason of what was not simply consumed. None of them throws. The core is at rest until it is told to `CONNECT`.
+   * what tells how many events there is time for: it dispatches from `next` on, and puts into `exceptions`, by threes,
+   * ordinal, outcome and reason of what was not simply consumed. None of them throws. The core is at rest until it is
+   * told to `CONNECT`.
    */
   constructor(url, options, does, dispatch) {
     const wake = () => this.tell(WAKE);
@@ -206,7 +213,7 @@ export class Link {
     if (batch) {
       const [topic, session] = batch;
       const { view, seq, entries } = body;
-      this.#batch = { topic, session, view, seq, entries, next: 0, exceptions: [] };
+      this.#batch = { topic, text, session, view, seq, entries, next: 0, exceptions: [] };
       // Effects come after what is to be dispatched, which may itself bring about some.
       return;
     }
@@ -218,12 +225,20 @@ export class Link {
   /** Goes on with the batch, to its end if there is time. */
   #goOn() {
     const { entries, exceptions } = this.#batch;
-    this.#dispatch(this.#batch, () => performance.now() >= this.#until);
+    this.#dispatch(this.#batch, () => this.#stretch());
     if (this.#batch.next < entries.length) return;
     this.#batch = undefined;
     this.#hear(DISPATCHED, [entries.length, exceptions]);
     for (const delivery of this.#settled.splice(0)) this.#hear(SETTLED, delivery);
     this.#obey();
+  }
+
+  /** How many events there is time for before the next look at the clock: a look costs little, but not nothing. */
+  #stretch() {
+    const at = performance.now();
+    this.#stride = at - this.#looked < SLOW ? Math.min(this.#stride * 2, LOOK) : 1;
+    this.#looked = at;
+    return at < this.#until ? this.#stride : 0;
   }
 
   #obeySoon() {

@@ -82,6 +82,34 @@ test("events are dispatched with all their parts", async () => {
   assert.deepEqual(page.violations, []);
 });
 
+test("an event that is kept stays what it was, whatever was looked at before", async () => {
+  await subscribed(() => {
+    globalThis.kept = [];
+    bus.addEventListener("order.created", (e) => {
+      const { length } = kept;
+      if (length === 1) e.detail.seen = true;
+      if (length === 2) e.envelope.data.seen = true;
+      if (length === 3) e.envelope.data = { id: "another" };
+      kept.push({ event: e, detail: length === 1 && e.detail, envelope: length >= 2 && e.envelope });
+      seen.push(e.type);
+    });
+  });
+  web.bridge.append("orders", ...[1, 2, 3, 4].map((id) => order(id)));
+  await seen(4);
+  await settled(4);
+  const parts = await page.evaluate(() => kept.map(({ event, detail, envelope }) => [
+    event.detail, event.key, event.envelope.tenant_id, event.envelope.data === event.detail, event.envelope === event.envelope,
+    !detail || event.detail === detail, !envelope || event.envelope === envelope,
+  ]));
+  const same = ["acme", true, true, true, true];
+  assert.deepEqual(parts, [
+    [{ id: 1 }, "order/1", ...same],
+    [{ id: 2, seen: true }, "order/2", ...same],
+    [{ id: 3, seen: true }, "order/3", ...same],
+    [{ id: "another" }, "order/4", ...same],
+  ]);
+});
+
 test("a refused token rejects connect and names the code", async () => {
   const error = await page.evaluate(async () => {
     await init();
