@@ -172,7 +172,7 @@ pub(super) fn start(
 impl Discovery {
     fn run(&mut self, interval: Duration, desk: &Desk) {
         let mut next = Instant::now() + interval;
-        let mut resets = BTreeSet::new();
+        let mut resets = BTreeMap::new();
         loop {
             let asked = desk.take(next);
             if asked.closed {
@@ -186,8 +186,9 @@ impl Discovery {
             for key in asked.unfollow {
                 self.topics.remove(&key);
             }
-            resets.extend(asked.reset);
-            look.extend(resets.iter().map(|(key, _)| *key));
+            let of = |(key, partition)| Some(((key, partition), self.topics.get(&key)?.id()?));
+            resets.extend(asked.reset.into_iter().filter_map(of));
+            look.extend(resets.keys().map(|(key, _)| *key));
             if Instant::now() >= next {
                 look.extend(self.topics.keys());
                 next = Instant::now() + interval;
@@ -233,12 +234,16 @@ impl Discovery {
 
     /// Finds where to go on in partitions whose position is out of range. What can not be told yet stays: the tail asks
     /// once, for librdkafka tells it once.
-    fn reset(&self, resets: &mut BTreeSet<(TopicKey, i32)>) {
-        resets.retain(|&(key, partition)| {
-            let Some(Followed { name, known: Known::There { opened, .. }, doubted }) = self.topics.get(&key) else {
+    fn reset(&self, resets: &mut BTreeMap<(TopicKey, i32), TopicId>) {
+        resets.retain(|&(key, partition), of| {
+            let Some(Followed { name, known: Known::There { id, opened, .. }, doubted }) = self.topics.get(&key) else {
                 return false;
             };
-            // Made again, or deleted: the next look says so, and opens what there is.
+            // Made again: it was opened anew, where it is to be read from.
+            if id != of {
+                return false;
+            }
+            // Perhaps made again, or deleted: the next look says so.
             if *doubted || !opened.contains(&partition) {
                 return *doubted;
             }
@@ -260,6 +265,10 @@ impl Discovery {
 }
 
 impl Followed {
+    fn id(&self) -> Option<TopicId> {
+        if let Known::There { id, .. } = &self.known { Some(*id) } else { None }
+    }
+
     /// Takes an answer in, and tells the tail what changed. `false`: something remains to be looked at soon.
     fn update(
         &mut self,
@@ -360,13 +369,16 @@ mod tests {
         let known = Known::There { id, opened: BTreeSet::from([0]), first: None };
         let topics = BTreeMap::from([(key, Followed { name: "orders".into(), known, doubted: true })]);
         let mut discovery = Discovery { asker: Arc::new(asker), tail: Weak::new(), findings, topics };
-        let mut resets = BTreeSet::from([(key, 0), (TopicKey(7), 0)]);
+        let mut resets = BTreeMap::from([((key, 0), id), ((TopicKey(7), 0), id)]);
         discovery.reset(&mut resets);
-        assert_eq!((&resets, found.try_recv().is_err()), (&BTreeSet::from([(key, 0)]), true));
+        assert_eq!((&resets, found.try_recv().is_err()), (&BTreeMap::from([((key, 0), id)]), true));
         discovery.topics.get_mut(&key).expect("it is followed").doubted = false;
         discovery.reset(&mut resets);
         assert!(resets.is_empty());
         let moved = found.try_recv().expect("where to go on");
         assert!(matches!(moved, Finding::Moved { topic: TopicKey(0), partition: 0, earliest: 0, end: 0 }), "{moved:?}");
+        resets.insert((key, 0), [9; 16]);
+        discovery.reset(&mut resets);
+        assert!(resets.is_empty() && found.try_recv().is_err(), "what was made again is opened where it begins");
     }
 }
