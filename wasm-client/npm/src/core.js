@@ -6,7 +6,6 @@ let wasm;
 /** The module is there, and this is what it exports. */
 export function attach(exports) {
   wasm = exports;
-  wasm.__wbindgen_start();
 }
 
 /** So many bytes from an address on. What they lie in may be another memory by the time of the next call. */

@@ -27,10 +27,7 @@ export default function init(source) {
 
 /** Makes the module of whatever holds it. */
 async function load(source = new URL("tidegate_client_bg.wasm", import.meta.url)) {
-  // The core keeps no objects of JavaScript's, for which that table would be.
-  const bindgen = { __wbindgen_init_externref_table() {} };
-  const looked = { copy, element, member, number };
-  const imports = { "./tidegate_client_bg.js": bindgen, "./looked.js": looked, "./told.js": { number: put, text, told } };
+  const imports = { "./looked.js": { copy, element, member, number }, "./told.js": { number: put, text, told } };
   source = await source;
   if (typeof source === "string" || source instanceof URL || source instanceof Request) source = await fetch(source);
   let made;

@@ -15,6 +15,9 @@ use crate::{assets, tools};
 /// the others only when it comes to that.
 const MODULES: [&str; 2] = ["index.js", "stream.js"];
 
+/// What wasm-bindgen exports to its own script, of which the package has no use: its module keeps no objects of JavaScript's.
+const UNUSED: [&str; 4] = ["__abort_handler", "__instance_terminated", "__wbindgen_externrefs", "__wbindgen_start"];
+
 /// Writes `target/npm/tidegate-client/` and the tarball beside it.
 pub(crate) fn package(root: &Path) -> anyhow::Result<()> {
     let out = root.join("target/npm/tidegate-client");
@@ -38,6 +41,9 @@ pub(crate) fn files(root: &Path, out: &Path) -> anyhow::Result<()> {
         .generate_name_section(false)
         .generate_producers_section(false)
         .parse_file(&module)?;
+    for name in UNUSED {
+        small.exports.remove(name)?;
+    }
     traps::bare(&mut small);
     small.customs.remove_raw("target_features");
     small.emit_wasm_file(out.join(module.file_name().context("a module's file")?))?;

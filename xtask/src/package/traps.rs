@@ -18,6 +18,13 @@ const PANICS: &[&str] = &[
     "slice_error_fail",
 ];
 
+/// What wasm-bindgen throws with, which lies among the module's data.
+const WORDS: &[&str] = &[
+    "attempted to take ownership of Rust value while it was borrowed",
+    "recursive use of an object detected which would lead to unsafe aliasing in rust",
+    "null pointer passed to rust",
+];
+
 /// What throws an error of wasm-bindgen's instead.
 const THROW: &str = "__wbindgen_throw";
 
@@ -33,7 +40,18 @@ pub(super) fn bare(module: &mut Module) {
             cut_calls(function, &panics);
         }
     }
+    for id in module.data.iter().map(walrus::Data::id).collect::<Vec<_>>() {
+        let data = &mut module.data.get_mut(id).value;
+        WORDS.iter().for_each(|words| blank(data, words.as_bytes()));
+    }
     walrus::passes::gc::run(module);
+}
+
+/// Makes nothing of words that nobody says any more; where they lay stays, and is hardly a byte of a download.
+fn blank(data: &mut [u8], words: &[u8]) {
+    if let Some(at) = data.windows(words.len()).position(|there| there == words) {
+        data[at..at + words.len()].fill(0);
+    }
 }
 
 fn panics(module: &Module) -> HashSet<FunctionId> {
