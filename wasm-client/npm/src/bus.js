@@ -8,6 +8,8 @@ import { CONSUMED, PENDING, THREW, TidegateEvent, UNHANDLED } from "./event.js";
 import { describe, dispatch, isFrom, lastFailure, reported, whenSettled, wrap } from "./event.js";
 import { Link } from "./link.js";
 import { CLOSE, CONNECT, CURSOR, ID, PUBLISH, STREAM, SUBSCRIBE, TOKEN, UNSUBSCRIBE } from "./words.js";
+import { ENDED, FETCH_TOKEN, IS_CLOSED, IS_OPEN, IS_WAITING, LEDGER, LOG, OPEN_STREAM } from "./words.js";
+import { POST, PUBLISHED, REFUSED, SUBSCRIBED } from "./words.js";
 
 const REMEMBERED = 1000;
 /** The core knows them by their place. */
@@ -132,7 +134,7 @@ export class Bus extends EventTarget {
       this.#calls.delete(call);
     };
     return {
-      token: async (ask) => {
+      [FETCH_TOKEN]: async (ask) => {
         try {
           const token = String(await fetchToken());
           this.#link.tell(TOKEN, ask, token);
@@ -140,16 +142,16 @@ export class Bus extends EventTarget {
           this.#link.tell(TOKEN, ask, undefined, describe(error));
         }
       },
-      open: (streaming) => {
+      [IS_OPEN]: (streaming) => {
         wasOpen = true;
         const transport = (this.#transport = TRANSPORTS[streaming ? 2 : 1]);
         change("open");
         opened();
         this.#tell("open", { transport });
       },
-      stream: () => this.#stream(),
-      hang_up: () => this.#streaming.abort(),
-      post: (call, token, topic, key, event) => {
+      [OPEN_STREAM]: () => this.#stream(),
+      hangUp: () => this.#streaming.abort(),
+      [POST]: (call, token, topic, key, event) => {
         const post = (module) => {
           return module.post(TidegateError, this.#url, topic, key, event, token, this.#posting.signal);
         };
@@ -158,38 +160,38 @@ export class Bus extends EventTarget {
           (error) => answer(call, "reject", error),
         );
       },
-      waiting: (delay, ...problem) => {
+      [IS_WAITING]: (delay, ...problem) => {
         if (wasOpen) change("reconnecting");
         this.#tell("reconnecting", { delay, error: failure(problem) });
       },
-      closed: (...problem) => {
+      [IS_CLOSED]: (...problem) => {
         const error = problem.length ? failure(problem) : undefined;
         this.#posting.abort();
         change("closed");
         refused(error ?? closed());
         this.#tell("close", { error });
       },
-      log: (available) => {
+      [LOG]: (available) => {
         this.#logAvailable = !!available;
         this.#tell("state", { state: this.#state, logAvailable: this.#logAvailable });
       },
-      subscribed: (recovered, reason, ...handles) => {
+      [SUBSCRIBED]: (recovered, reason, ...handles) => {
         for (const handle of handles) {
           const share = this.#shares.get(handle);
           share?.accept();
           if (share && !recovered) this.#tell("gap", { topic: share.topic, reason });
         }
       },
-      ended: (handle, ...problem) => {
+      [ENDED]: (handle, ...problem) => {
         const share = this.#shares.get(handle);
         const error = failure(problem);
         this.#drop(handle);
         share?.reject(error);
         this.#tell("error", { error });
       },
-      published: (call, id, correlationId) => answer(call, "resolve", { id, correlationId }),
-      refused: (call, ...problem) => answer(call, "reject", failure(problem)),
-      ledger: (handles, report) => {
+      [PUBLISHED]: (call, id, correlationId) => answer(call, "resolve", { id, correlationId }),
+      [REFUSED]: (call, ...problem) => answer(call, "reject", failure(problem)),
+      [LEDGER]: (handles, report) => {
         for (const handle of handles) {
           try {
             this.#shares.get(handle)?.callback(report);

@@ -4,6 +4,7 @@ import { make, tell } from "./core.js";
 import { look } from "./looked.js";
 import { take } from "./told.js";
 import { CLOSED, DISPATCHED, FRAME, OPENED, SETTLED, TICK, WAKE } from "./words.js";
+import { ANSWER, DISCONNECT, IS_CLOSED, LEDGER, OPEN_SOCKET, OPEN_STREAM, SEND } from "./words.js";
 
 /** What `setTimeout` can hold. */
 const LONGEST = 2 ** 31 - 1;
@@ -13,26 +14,6 @@ const SLICE = 16;
 /** Events between two looks at the clock, at most, and the milliseconds beyond which they are fewer. */
 const LOOK = 32;
 const SLOW = 0.5;
-
-/** What the core tells, by its number in `told.rs`; the answer to what it was asked comes first and is nothing to do. */
-const TOLD = [
-  "answer",
-  "send",
-  "token",
-  "connect",
-  "stream",
-  "disconnect",
-  "post",
-  "open",
-  "waiting",
-  "closed",
-  "log",
-  "subscribed",
-  "ended",
-  "published",
-  "refused",
-  "ledger",
-];
 
 /** Milliseconds since the epoch, on a clock that never goes back. */
 const now = () => performance.timeOrigin + performance.now();
@@ -69,10 +50,10 @@ export class Link {
 
   /**
    * `options` are the core's own: a client's name, the handlers' time, a number for the transports allowed. `does` has a
-   * function for each thing that the core may say but what is the socket's business, `dispatch` takes a batch and
-   * what tells how many events there is time for: it dispatches from `next` on, and puts into `exceptions`, by threes,
-   * ordinal, outcome and reason of what was not simply consumed. None of them throws. The core is at rest until it is
-   * told to `CONNECT`.
+   * function for each thing that the core may tell but what is the socket's business, by its number, and `hangUp` for a
+   * stream; `dispatch` takes a batch and what tells how many events there is time for: it dispatches from `next` on, and
+   * puts into `exceptions`, by threes, ordinal, outcome and reason of what was not simply consumed. None of them throws.
+   * The core is at rest until it is told to `CONNECT`.
    */
   constructor(url, options, does, dispatch) {
     const wake = () => this.tell(WAKE);
@@ -80,24 +61,24 @@ export class Link {
     this.#dispatch = dispatch;
     this.#does = {
       ...does,
-      send: (frame) => this.#socket?.send(frame),
-      connect: () => this.#connect(),
-      stream: () => {
+      [SEND]: (frame) => this.#socket?.send(frame),
+      [OPEN_SOCKET]: () => this.#connect(),
+      [OPEN_STREAM]: () => {
         this.#waiting = [];
-        does.stream();
+        does[OPEN_STREAM]();
       },
-      disconnect: (code, reason) => {
+      [DISCONNECT]: (code, reason) => {
         this.#waiting = [];
         if (this.#socket) this.#drop(code, reason);
-        else does.hang_up();
+        else does.hangUp();
       },
-      closed: (...problem) => {
+      [IS_CLOSED]: (...problem) => {
         removeEventListener("online", wake);
         // What is left of a batch is not for later.
         this.#until = Infinity;
-        does.closed(...problem);
+        does[IS_CLOSED](...problem);
       },
-      ledger: (...handles) => does.ledger(handles, this.#body),
+      [LEDGER]: (...handles) => does[LEDGER](handles, this.#body),
     };
     this.#core = look(options, () => make(this));
     addEventListener("online", wake);
@@ -122,8 +103,8 @@ export class Link {
     take();
     const deadline = look(details, () => tell(this.#core, now(), what));
     for (const told of take()) {
-      if (told[0]) this.#told.push(told);
-      else answer = told.slice(1);
+      if (told[0] === ANSWER) answer = told.slice(1);
+      else this.#told.push(told);
     }
     // A call that comes too early does no harm and costs less than setting the timer anew.
     if (deadline < this.#due) {
@@ -253,7 +234,7 @@ export class Link {
   #obey() {
     while (this.#told.length) {
       const [what, ...rest] = this.#told.shift();
-      this.#does[TOLD[what]](...rest);
+      this.#does[what](...rest);
     }
   }
 

@@ -15,7 +15,7 @@ extern "C" {
     fn told(what: u8);
 }
 
-/// What is told; `link.js` has them in this order.
+/// What is told; `words.js` has them by their numbers.
 #[derive(Clone, Copy)]
 pub(super) enum What {
     /// The answer to what was asked.

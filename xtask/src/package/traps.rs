@@ -42,7 +42,9 @@ pub(super) fn bare(module: &mut Module) {
     }
     for id in module.data.iter().map(walrus::Data::id).collect::<Vec<_>>() {
         let data = &mut module.data.get_mut(id).value;
-        WORDS.iter().for_each(|words| blank(data, words.as_bytes()));
+        for words in WORDS {
+            blank(data, words.as_bytes());
+        }
     }
     walrus::passes::gc::run(module);
 }
