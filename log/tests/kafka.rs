@@ -238,6 +238,42 @@ fn retention_that_overtakes_the_tail_costs_records_but_not_the_tail() {
     follower.until("what comes after", |seen| matches!(seen, Seen::Record(_, record) if record.offset == 100));
 }
 
+/// Leaders are counted anew with each topic. A client that knew the old one takes what it hears of the new for outdated.
+#[test]
+fn what_is_made_again_is_read_though_the_old_one_had_more_leaders() {
+    let broker = harness::Kafka::start();
+    let it = RealKafka::on(&broker);
+    let names = ["followed", "left"].map(|name| conformance::topic(it.log(), name, 1));
+    let [followed, left] = &names;
+    let (mut follower, _) = Follower::at_end(it.log(), followed);
+    let left_key = follower.tail.follow(left);
+    let mut reader = it.log().reader().unwrap();
+    broker.stop();
+    broker.restart();
+    for name in &names {
+        append(it.log(), text(name, "k", "before"));
+    }
+    follower.records(2);
+    for name in &names {
+        assert_eq!(texts(&read_all(&mut *reader, name, 0, 0).0), ["before"]);
+    }
+
+    follower.tail.unfollow(left_key);
+    for name in &names {
+        it.log().delete_topic(name).unwrap();
+        eventually("gone", || reader.describe(name).unwrap().is_none());
+        conformance::create(it.log(), name, 1);
+        append(it.log(), text(name, "k", "after"));
+    }
+    assert_eq!(texts(&follower.records(3))[2..], ["after"]);
+    let again = follower.tail.follow(left);
+    follower.until("opened", |seen| matches!(seen, Seen::Opened(key, Some(_), _) if *key == again));
+    append(it.log(), text(left, "k", "on"));
+    assert_eq!(texts(&follower.records(4))[3..], ["on"]);
+    assert_eq!(texts(&read_all(&mut *reader, followed, 0, 0).0), ["after"]);
+    assert_eq!(texts(&read_all(&mut *reader, left, 0, 0).0), ["after", "on"]);
+}
+
 #[test]
 fn outages_are_seen_and_survived() {
     let broker = harness::Kafka::start();

@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::client_config::Consumer;
 use super::offsets::{self, At};
-use super::queue::Queue;
+use super::source::Bell;
 use super::topic_id::{self, Answer, Topic};
 use crate::{LogError, Offsets, TopicId, TopicKey};
 
@@ -151,7 +151,7 @@ struct First {
 /// Discovery's own state.
 struct Discovery {
     asker: Arc<Consumer>,
-    tail: Weak<Queue>,
+    tail: Arc<Bell>,
     findings: SyncSender<Finding>,
     topics: BTreeMap<TopicKey, Followed>,
 }
@@ -162,7 +162,7 @@ pub(super) fn start(
     interval: Duration,
     desk: Arc<Desk>,
     findings: SyncSender<Finding>,
-    tail: Weak<Queue>,
+    tail: Arc<Bell>,
 ) -> std::io::Result<()> {
     let mut discovery = Discovery { asker, tail, findings, topics: BTreeMap::new() };
     std::thread::Builder::new().name("kafka-discovery".into()).spawn(move || discovery.run(interval, &desk))?;
@@ -198,9 +198,7 @@ impl Discovery {
             if again || !resets.is_empty() {
                 next = next.min(Instant::now() + SOON.min(interval));
             }
-            if let Some(tail) = self.tail.upgrade() {
-                tail.wake();
-            }
+            self.tail.ring();
         }
     }
 
@@ -368,7 +366,7 @@ mod tests {
         let (key, id) = (TopicKey(0), TopicId::default());
         let known = Known::There { id, opened: BTreeSet::from([0]), first: None };
         let topics = BTreeMap::from([(key, Followed { name: "orders".into(), known, doubted: true })]);
-        let mut discovery = Discovery { asker: Arc::new(asker), tail: Weak::new(), findings, topics };
+        let mut discovery = Discovery { asker: Arc::new(asker), tail: Arc::default(), findings, topics };
         let mut resets = BTreeMap::from([((key, 0), id), ((TopicKey(7), 0), id)]);
         discovery.reset(&mut resets);
         assert_eq!((&resets, found.try_recv().is_err()), (&BTreeMap::from([((key, 0), id)]), true));

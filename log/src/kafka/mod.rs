@@ -2,7 +2,7 @@
 //!
 //! | client | what for |
 //! | --- | --- |
-//! | one per [`Tail`] | reads the ends of all topics it follows, by assignment; a thread beside it finds topics and partitions |
+//! | one per [`Tail`] | reads the ends of all topics it follows, by assignment; a thread beside it finds topics and partitions; exchanged when one was made again |
 //! | one per [`Reader`] | reads history, one partition at a time; its prefetch is no tail's |
 //! | one asker per log | topics, ids, offsets, health |
 //! | one producer per log | appends |
@@ -26,6 +26,7 @@ mod health;
 mod offsets;
 mod queue;
 mod reader;
+mod source;
 mod tail;
 mod topic_id;
 
@@ -34,6 +35,7 @@ use client_config::{Consumer, Role};
 use discovery::Desk;
 use health::Context;
 use queue::Queue;
+use source::Source;
 
 /// How to reach Kafka.
 #[derive(Debug, Clone)]
@@ -78,9 +80,12 @@ impl KafkaLog {
         Ok(Self { options, context, asker, appender, available })
     }
 
-    fn queue(&self, role: Role) -> Result<Queue, LogError> {
-        Queue::new(client_config::create(&self.options.settings, role, self.context.clone())?)
-            .ok_or_else(|| LogError::Fatal("the Kafka consumer has no queue".into()))
+    fn source(&self, role: Role) -> Result<Source, LogError> {
+        let (settings, context) = (self.options.settings.clone(), self.context.clone());
+        Source::new(Box::new(move || {
+            Queue::new(client_config::create(&settings, role, context.clone())?)
+                .ok_or_else(|| LogError::Fatal("the Kafka consumer has no queue".into()))
+        }))
     }
 
     fn admin(&self) -> Result<AdminClient<Context>, LogError> {
@@ -90,18 +95,18 @@ impl KafkaLog {
 
 impl Log for KafkaLog {
     fn tail(&self) -> Result<Box<dyn Tail>, LogError> {
-        let queue = Arc::new(self.queue(Role::Tail)?);
+        let source = self.source(Role::Tail)?;
         let desk = Arc::new(Desk::default());
         // Discovery waits where a tail does not take its findings.
         let (findings, found) = mpsc::sync_channel(1024);
         let asker = Arc::clone(&self.asker);
-        discovery::start(asker, self.options.discovery, Arc::clone(&desk), findings, Arc::downgrade(&queue))
+        discovery::start(asker, self.options.discovery, Arc::clone(&desk), findings, source.bell())
             .map_err(no_thread)?;
-        Ok(Box::new(tail::KafkaTail::new(queue, desk, found)))
+        Ok(Box::new(tail::KafkaTail::new(source, desk, found)))
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, LogError> {
-        Ok(Box::new(reader::KafkaReader::new(self.queue(Role::Reader)?, Arc::clone(&self.asker))))
+        Ok(Box::new(reader::KafkaReader::new(self.source(Role::Reader)?, Arc::clone(&self.asker))))
     }
 
     fn append(&self, record: NewRecord, done: AppendDone) {

@@ -10,7 +10,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::assignment;
 use super::client_config::Consumer;
 use super::offsets::{self, At, log_error};
-use super::queue::{Polled, Queue};
+use super::queue::Polled;
+use super::source::Source;
 use super::topic_id;
 use crate::{Bounds, Chunk, Description, Limit, LogError, Offsets, ReadError, Reader, Record};
 
@@ -20,17 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Without anything from the partition for this long, it can not be reached.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// Without anything for this long, another client tries: this one may know the topic as it was before it was made again.
+const DOUBT: Duration = Duration::from_secs(3);
+
 /// One consumer that is assigned one partition at a time.
 pub(super) struct KafkaReader {
-    queue: Queue,
+    source: Source,
     asker: Arc<Consumer>,
     /// The partition being read, and the offset it stands at: a read that goes on there needs no new assignment.
     current: Option<(String, i32, i64)>,
 }
 
 impl KafkaReader {
-    pub(super) fn new(queue: Queue, asker: Arc<Consumer>) -> Self {
-        Self { queue, asker, current: None }
+    pub(super) fn new(source: Source, asker: Arc<Consumer>) -> Self {
+        Self { source, asker, current: None }
     }
 
     fn topic(&self, topic: &str) -> Result<Option<topic_id::Topic>, LogError> {
@@ -66,15 +70,19 @@ impl KafkaReader {
         if from == bounds.end {
             return Ok(None);
         }
+        self.assign(topic, partition, from)?;
+        Ok(Some(()))
+    }
+
+    fn assign(&self, topic: &str, partition: i32, from: i64) -> Result<(), LogError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(log_error)?;
-        assignment::replace(self.queue.consumer(), &list).map_err(log_error)?;
-        Ok(Some(()))
+        assignment::replace(self.source.queue().consumer(), &list).map_err(log_error)
     }
 
     fn turn_away(&mut self) {
         self.current = None;
-        if let Err(error) = assignment::clear(self.queue.consumer()) {
+        if let Err(error) = assignment::clear(self.source.queue().consumer()) {
             tracing::warn!(%error, "a partition could not be unassigned");
         }
     }
@@ -120,8 +128,10 @@ impl Reader for KafkaReader {
         }
         let (mut next, mut records, mut bytes) = (from, 0, 0);
         let mut heard = Instant::now();
+        let mut exchanged = false;
         loop {
-            match self.queue.poll(Duration::from_millis(100)) {
+            let queue = Arc::clone(self.source.queue());
+            match queue.poll(Duration::from_millis(100)) {
                 // Left over from the partition before.
                 Polled::Message(message)
                     if message.partition() != partition || message.topic() != topic || message.offset() < next => {}
@@ -175,6 +185,12 @@ impl Reader for KafkaReader {
                 }
                 _ => {}
             }
+            drop(queue);
+            if heard.elapsed() > DOUBT && !exchanged {
+                exchanged = true;
+                self.source.exchange()?;
+                self.assign(topic, partition, next)?;
+            }
             if heard.elapsed() > SILENCE {
                 self.turn_away();
                 if records > 0 {
@@ -195,6 +211,7 @@ mod tests {
     use super::*;
     use crate::kafka::client_config::{self, Role};
     use crate::kafka::health::Context;
+    use crate::kafka::queue::Queue;
 
     #[test]
     fn what_lies_within_a_partition_is_not_out_of_its_range() {
@@ -206,8 +223,11 @@ mod tests {
         producer.send(BaseRecord::<(), str>::to("orders").payload("one")).expect("a record");
         producer.flush(Duration::from_secs(30)).expect("it is on the log");
         let consumer = |role| client_config::create(&settings, role, context.clone()).expect("a consumer");
-        let queue = Queue::new(consumer(Role::Reader)).expect("its queue");
-        let mut reader = KafkaReader::new(queue, Arc::new(consumer(Role::Asker)));
+        let asker = Arc::new(consumer(Role::Asker));
+        let make = move || {
+            Ok(Queue::new(client_config::create(&settings, Role::Reader, context.clone())?).expect("its queue"))
+        };
+        let mut reader = KafkaReader::new(Source::new(Box::new(make)).expect("a client"), asker);
         let limit = Limit { until: i64::MAX, records: 10, bytes: 1000 };
         cluster.request_errors(RDKafkaApiKey::Fetch, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE]);
         let outcome = reader.read("orders", 0, 0, limit, &mut |_| ());

@@ -12,14 +12,19 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::assignment;
 use super::discovery::{Desk, Finding};
 use super::offsets::log_error;
-use super::queue::{Message, Polled, Queue, Taken};
-use crate::{Budget, LogError, Offsets, Tail, TailEvent, TopicKey};
+use super::queue::{Message, Polled, Taken};
+use super::source::Source;
+use crate::{Budget, LogError, Offsets, Tail, TailEvent, TopicId, TopicKey};
 
 /// One consumer for all topics that are followed.
 #[derive(Debug)]
 pub(super) struct KafkaTail {
-    queue: Arc<Queue>,
-    /// Of the queue, and not handed on yet.
+    source: Source,
+    /// The topics that the client has read, as they were then; it keeps as many itself.
+    ids: HashMap<String, TopicId>,
+    /// One of them was made again, which the client could not read: it is to be exchanged.
+    outdated: bool,
+    /// Of the client's queue, and not handed on yet.
     taken: Taken,
     desk: Arc<Desk>,
     findings: Receiver<Finding>,
@@ -51,10 +56,12 @@ struct Position {
 }
 
 impl KafkaTail {
-    pub(super) fn new(queue: Arc<Queue>, desk: Arc<Desk>, findings: Receiver<Finding>) -> Self {
+    pub(super) fn new(source: Source, desk: Arc<Desk>, findings: Receiver<Finding>) -> Self {
         Self {
-            taken: Taken::of(Arc::clone(&queue)),
-            queue,
+            taken: Taken::of(Arc::clone(source.queue())),
+            source,
+            ids: HashMap::new(),
+            outdated: false,
             desk,
             findings,
             topics: Vec::new(),
@@ -77,7 +84,7 @@ impl KafkaTail {
                     sink(TailEvent::Opened { topic, id: None, offsets: Offsets::new() });
                 }
                 Finding::Opened { topic, id, offsets } if self.topic(topic).is_some() => {
-                    self.assign(topic, &offsets)?;
+                    self.assign(topic, id, &offsets)?;
                     sink(TailEvent::Opened { topic, id: Some(id), offsets });
                 }
                 Finding::Closed(topic) if self.topic(topic).is_some() => {
@@ -93,22 +100,46 @@ impl KafkaTail {
             }
             told = true;
         }
+        if self.outdated {
+            self.exchange()?;
+        }
         Ok(told)
     }
 
-    fn assign(&mut self, key: TopicKey, offsets: &Offsets) -> Result<(), LogError> {
-        let queue = Arc::clone(&self.queue);
-        let Some(topic) = self.topic(key) else { return Ok(()) };
+    fn assign(&mut self, key: TopicKey, id: TopicId, offsets: &Offsets) -> Result<(), LogError> {
+        let Some(topic) = self.topics.get_mut(key.0 as usize).and_then(Option::as_mut) else { return Ok(()) };
+        let before = self.ids.insert(topic.name.clone(), id);
+        self.outdated |= before.is_some_and(|before| before != id);
         let mut list = TopicPartitionList::new();
         for (partition, next) in offsets {
             list.add_partition_offset(&topic.name, *partition, Offset::Offset(*next)).map_err(log_error)?;
             topic.positions.insert(*partition, Position { next: *next, caught_up_at: -1 });
         }
-        assignment::add(queue.consumer(), &list).map_err(log_error)
+        if self.outdated {
+            return Ok(());
+        }
+        assignment::add(self.source.queue().consumer(), &list).map_err(log_error)
+    }
+
+    /// Goes on through another client, where each partition is.
+    fn exchange(&mut self) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::new();
+        for topic in self.topics.iter().flatten() {
+            for (partition, position) in &topic.positions {
+                list.add_partition_offset(&topic.name, *partition, Offset::Offset(position.next)).map_err(log_error)?;
+            }
+        }
+        tracing::info!("a topic was made again: reading on through another client");
+        self.source.exchange()?;
+        self.taken = Taken::of(Arc::clone(self.source.queue()));
+        self.forget_addresses();
+        assignment::replace(self.source.queue().consumer(), &list).map_err(log_error)?;
+        self.ids.retain(|name, _| self.keys.contains_key(name));
+        self.outdated = false;
+        Ok(())
     }
 
     fn unassign(&mut self, key: TopicKey) {
-        let queue = Arc::clone(&self.queue);
         let Some(topic) = self.topic(key) else { return };
         let mut list = TopicPartitionList::new();
         for partition in std::mem::take(&mut topic.positions).into_keys() {
@@ -117,7 +148,8 @@ impl KafkaTail {
         let name = topic.name.clone();
         self.taken.forget(&name, None);
         if list.count() > 0
-            && let Err(error) = assignment::remove(queue.consumer(), &list)
+            && !self.outdated
+            && let Err(error) = assignment::remove(self.source.queue().consumer(), &list)
         {
             tracing::warn!(topic = name, %error, "partitions could not be unassigned");
         }
@@ -131,7 +163,6 @@ impl KafkaTail {
 
     /// Goes on within what a partition holds.
     fn move_to(&mut self, key: TopicKey, partition: i32, earliest: i64, end: i64) -> Result<(), LogError> {
-        let queue = Arc::clone(&self.queue);
         let Some(topic) = self.topic(key) else { return Ok(()) };
         let Some(position) = topic.positions.get_mut(&partition) else { return Ok(()) };
         let (from, name) = (position.next, topic.name.clone());
@@ -157,9 +188,12 @@ impl KafkaTail {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&name, partition, Offset::Offset(position.next)).map_err(log_error)?;
         self.taken.forget(&name, Some(partition));
-        assignment::remove(queue.consumer(), &list).map_err(log_error)?;
+        if self.outdated {
+            return Ok(());
+        }
+        assignment::remove(self.source.queue().consumer(), &list).map_err(log_error)?;
         self.forget_addresses();
-        assignment::add(queue.consumer(), &list).map_err(log_error)
+        assignment::add(self.source.queue().consumer(), &list).map_err(log_error)
     }
 
     /// The topic of a record, if it is followed.
@@ -198,7 +232,7 @@ impl KafkaTail {
     }
 
     fn caught_up(&mut self, topic: &str, partition: i32, next: i64, sink: &mut dyn FnMut(TailEvent<'_>)) -> bool {
-        let queue = Arc::clone(&self.queue);
+        let queue = Arc::clone(self.source.queue());
         let Some(&key) = self.keys.get(topic) else { return false };
         let Some(topic) = self.topic(key) else { return false };
         let Some(position) = topic.positions.get_mut(&partition) else { return false };
@@ -258,7 +292,7 @@ impl Tail for KafkaTail {
     fn read(&mut self, wait: Duration, budget: Budget, sink: &mut dyn FnMut(TailEvent<'_>)) -> Result<(), LogError> {
         let mut budget = budget;
         let mut wait = if self.take_findings(sink)? { Duration::ZERO } else { wait };
-        let queue = Arc::clone(&self.queue);
+        let queue = Arc::clone(self.source.queue());
         while !budget.is_spent() {
             match queue.next(wait, &mut self.taken) {
                 Polled::Nothing => break,
@@ -275,23 +309,20 @@ impl Tail for KafkaTail {
             }
             wait = Duration::ZERO;
         }
+        drop(queue);
         self.take_findings(sink)?;
         Ok(())
     }
 
     fn waker(&self) -> Box<dyn Fn() + Send + Sync> {
-        let queue = Arc::downgrade(&self.queue);
-        Box::new(move || {
-            if let Some(queue) = queue.upgrade() {
-                queue.wake();
-            }
-        })
+        let bell = self.source.bell();
+        Box::new(move || bell.ring())
     }
 
     fn lag(&self, topic: TopicKey) -> u64 {
         let Some(Some(topic)) = self.topics.get(topic.0 as usize) else { return 0 };
         let behind = |(partition, position): (&i32, &Position)| {
-            let high = self.queue.high(&topic.c_name, *partition)?;
+            let high = self.source.queue().high(&topic.c_name, *partition)?;
             (high != position.caught_up_at).then(|| (high - position.next).max(0) as u64)
         };
         topic.positions.iter().filter_map(behind).sum()
