@@ -168,7 +168,9 @@ impl Shard {
         drop(at_hand);
         let body = pending.into_body();
         let stretch = Rc::new(Stretch { wants, from, to, body });
-        if !stretch.wants.access.reads_now() {
+        // At the end of the window there is nothing yet: who waits there must find what comes.
+        let leads_on = stretch.to.0 > stretch.from.0;
+        if leads_on && !stretch.wants.access.reads_now() {
             window.stretches.keep(&stretch);
         }
         self.window = window;

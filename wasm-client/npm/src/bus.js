@@ -82,7 +82,7 @@ export class Bus extends EventTarget {
   }
 
   ledger({ groupBy = [] }, callback) {
-    return this.#share({ topic: "$ledger", types: [], callback }, [], undefined, [], groupBy);
+    return this.#share({ topic: "$ledger", types: [], callback }, [], undefined, [], [...groupBy]);
   }
 
   async publish(topic, event, { key } = {}) {

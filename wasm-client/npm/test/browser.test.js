@@ -412,6 +412,15 @@ test("the ledger is called back with each node's totals", async () => {
   assert.deepEqual((await web.bridge.heard("subscribe", ({ topic }) => topic === "$ledger")).group_by, ["tenant", "topic"]);
 });
 
+test("what a page asks with may use the bus while it is looked at", async () => {
+  await subscribed(() => {
+    const get = () => (bus.subscribe("invoices"), "type");
+    bus.ledger({ groupBy: Object.defineProperty([], 0, { get, enumerable: true }) }, () => {});
+  });
+  assert.deepEqual((await web.bridge.heard("subscribe", ({ topic }) => topic === "$ledger")).group_by, ["type"]);
+  await web.bridge.heard("subscribe", ({ topic }) => topic === "invoices");
+});
+
 test("pings are answered", async () => {
   await subscribed();
   web.bridge.send({ ping: {} });

@@ -218,6 +218,29 @@ fn the_window_of_a_topic_that_opens_late_is_not_entered_before_its_beginning() {
 }
 
 #[test]
+fn who_is_ahead_of_the_feed_gets_what_comes_when_it_has_caught_up() {
+    let mut bench = Bench::new();
+    let key = bench.live("acme");
+    bench.frame(key, unsubscribe(2, 1));
+    bench.told(key);
+    // Another node's feed has read further than this one's.
+    bench.subscribe(key, "orders", From::Cursor(vec![sealer(7).seal(&cursor("acme", "orders", ID, 12))]));
+    bench.feed();
+    let read = reads(&bench).pop().unwrap();
+    bench.input(Input::History(read, Ok(History { round: Arc::default(), next: 12, bytes: 0 })));
+    bench.feed();
+    bench.told(key);
+    bench.round(1, "acme", 10..14, 10);
+    bench.tick(1_000);
+    for _ in 0..10 {
+        bench.shard.feed(16);
+    }
+    let texts = bench.told(key).texts.concat();
+    let ids: Vec<&str> = texts.split(r#""id":""#).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(ids, ["12", "13"], "{texts}");
+}
+
+#[test]
 fn who_is_behind_is_told_of_a_topic_made_anew() {
     let mut bench = Bench::new();
     let key = bench.live("acme");
