@@ -115,7 +115,10 @@ impl<'a> Head<'a> {
             let fault = match field {
                 Field::Version => {
                     let version = text(member)?;
-                    (version != "1" && !version.starts_with("1.")).then_some("must be \"1.x\"")
+                    let minor = version
+                        .strip_prefix("1.")
+                        .filter(|minor| minor.starts_with(|digit: char| digit.is_ascii_digit()));
+                    (version != "1" && minor.is_none()).then_some("must be \"1.x\"")
                 }
                 Field::Id | Field::CorrelationId | Field::CausationId => {
                     (!ids::is_uuid(&text(member)?)).then_some("must be a UUID")
@@ -214,6 +217,7 @@ mod tests {
             (r#"{"timestamp":"yesterday"}"#, "/timestamp: must be an RFC 3339 time"),
             (r#"{"timestamp":"2001-09-09T01:46:45.001Z"}"#, "/timestamp: is in the future"),
             (r#"{"version":"2.0"}"#, "/version: must be \"1.x\""),
+            (r#"{"version":"1."}"#, "/version: must be \"1.x\""),
             (r#"{"us\u0065r":1,"user":2}"#, "/user: is repeated"),
             (r#"{"action":{"target":"x"}}"#, "/action/command: is missing"),
             (r#"{"action":"x"}"#, "/action: must be an object"),

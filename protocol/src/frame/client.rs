@@ -136,7 +136,8 @@ impl ClientFrame {
             }),
             "report" => Self::Report(Report::read(&fields)?),
             "refresh" => Self::Refresh(Refresh { id: fields.integer("id")?, token: fields.text("token")? }),
-            "pong" => Self::Pong,
+            "pong" if body.json().starts_with('{') => Self::Pong,
+            "pong" => return Err(BadField::new(String::from("/pong"), "must be an object").into()),
             _ => return unknown(&name),
         }))
     }
