@@ -10,6 +10,7 @@ fuzz_target!(|text: &str| {
         let mut out = Vec::new();
         event_stream::message(&mut out, name, text.as_bytes(), None);
         if let Some(id) = id {
+            event_stream::leave_open(&mut out);
             event_stream::identify(&mut out, id);
         }
         let stream = String::from_utf8(out).expect("text");
