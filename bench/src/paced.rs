@@ -13,7 +13,7 @@ use crate::load::Load;
 use crate::peer::{self, Peer, Publisher};
 use crate::process;
 use crate::server::{Server, Who};
-use crate::source::Source;
+use crate::source::{AT_A_PACE, Source};
 
 /// How long nothing may come before all that was sent counts as lost.
 const QUIET: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ enum Origin {
 impl Origin {
     fn of(options: &Options) -> anyhow::Result<Self> {
         Ok(match (&options.bootstrap, options.peer()) {
-            (Some(kafka), _) => Self::Log(Source::new(kafka, &options.server.topics, Duration::ZERO)?),
+            (Some(kafka), _) => Self::Log(Source::new(kafka, &options.server.topics, AT_A_PACE)?),
             (None, Some(peer)) => Self::Publisher(peer.publisher()?),
             (None, None) => Self::Server,
         })

@@ -105,7 +105,7 @@ pub(super) fn fanout_backlog(bench: &mut Bench, summary: &mut Summary) -> anyhow
 pub(super) fn shards(bench: &mut Bench, summary: &mut Summary) -> anyhow::Result<()> {
     const NAME: &str = "shards";
     // Short runs wander by more than what is looked for.
-    let backlog = Backlog { bursts: 4, ..for_all(bench) };
+    let backlog = Backlog { bursts: if bench.is_quick() { 2 } else { 4 }, ..for_all(bench) };
     for round in 1..=bench.rounds(1, 3) {
         let mut run = |shards, cores| backlog.run(bench, Setup { shards, cores, ..PLAIN });
         let (alone, beside, two) = (run(1, Cores::Server)?, run(1, Cores::Load)?, run(2, Cores::Both)?);
