@@ -212,6 +212,18 @@ mod tests {
         assert_eq!((outbox.take(3), outbox.pushed(), outbox.left()), (Bytes::new(), 11, 11));
     }
 
+    /// Writes at most so many bytes, to a socket that takes no more then.
+    fn write(outbox: &mut Outbox, most: usize, taken: &mut Vec<u8>) {
+        let mut left = most;
+        let _ = outbox.flush(|slices| {
+            let all: Vec<u8> = slices.iter().flat_map(|s| s.to_vec()).collect();
+            let count = left.min(all.len());
+            left -= count;
+            taken.extend_from_slice(&all[..count]);
+            if count == 0 { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+        });
+    }
+
     fn part(text: &'static str) -> Rc<Bytes> {
         Rc::new(Bytes::from_static(text.as_bytes()))
     }
@@ -236,22 +248,12 @@ mod tests {
             outbox.push_parts(&[part("ab"), part(""), part("cdef"), part("gh")]);
             outbox.push_parts(&[part("ij"), part("klmn"), part("op")]);
             let mut taken = Vec::new();
-            let mut write = |outbox: &mut Outbox, most: usize| {
-                let mut left = most;
-                let _ = outbox.flush(|slices| {
-                    let all: Vec<u8> = slices.iter().flat_map(|s| s.to_vec()).collect();
-                    let count = left.min(all.len());
-                    left -= count;
-                    taken.extend_from_slice(&all[..count]);
-                    if count == 0 { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
-                });
-            };
-            write(&mut outbox, written);
+            write(&mut outbox, written, &mut taken);
             outbox.cut();
             let frames = written.div_ceil(8) * 8;
             assert_eq!((outbox.len(), outbox.left()), (frames - written, written as u64), "{written}");
             outbox.push(part("!"));
-            write(&mut outbox, 100);
+            write(&mut outbox, 100, &mut taken);
             assert_eq!(taken, [&b"abcdefghijklmnop"[..frames], b"!"].concat(), "{written}");
         }
     }
@@ -263,25 +265,15 @@ mod tests {
         for part in [&b"abc"[..], b"defgh", b"ijk"] {
             outbox.push(Bytes::from_static(part));
         }
-        let mut write = |outbox: &mut Outbox, most: usize| {
-            let mut left = most;
-            let _ = outbox.flush(|slices| {
-                let all: Vec<u8> = slices.iter().flat_map(|s| s.to_vec()).collect();
-                let count = left.min(all.len());
-                left -= count;
-                taken.extend_from_slice(&all[..count]);
-                if count == 0 { Err(std::io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
-            });
-        };
-        write(&mut outbox, 5);
+        write(&mut outbox, 5, &mut taken);
         outbox.cut();
         outbox.push(Bytes::from_static(b"!"));
         assert_eq!((outbox.len(), outbox.is_cut()), (4, true));
-        write(&mut outbox, 3);
+        write(&mut outbox, 3, &mut taken);
         outbox.cut();
         assert_eq!(outbox.len(), 0, "the frame before was written to its end: nothing is half written");
         outbox.push(Bytes::from_static(b"?"));
-        write(&mut outbox, 9);
+        write(&mut outbox, 9, &mut taken);
         assert_eq!(taken, b"abcdefgh?");
     }
 }
