@@ -247,6 +247,7 @@ fn what_is_made_again_is_read_though_the_old_one_had_more_leaders() {
     let [followed, left] = &names;
     let (mut follower, _) = Follower::at_end(it.log(), followed);
     let left_key = follower.tail.follow(left);
+    follower.until("opened", |seen| matches!(seen, Seen::Opened(key, Some(_), _) if *key == left_key));
     let mut reader = it.log().reader().unwrap();
     broker.stop();
     broker.restart();

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
+use tidegate_tests::LONG;
 use tidegate_tests::process::tidegate;
 use tidegate_tests::stage::Stage;
 
@@ -103,8 +105,15 @@ fn the_printed_commands_are_kafka_s_own() {
     let line = commands.lines().find(|line| line.contains(&stage.orders("acme"))).expect("a command");
     let output = by_kafka(&stage, "org.apache.kafka.tools.TopicCommand", line);
     assert!(output.status.success(), "{line}: {}{}", text(&output.stdout), text(&output.stderr));
-    let made = plan(&stage, &["--tenant", "acme"]);
-    assert_eq!(row(&made, "orders")["missing"], 0, "{made}");
+    // A broker shows a topic a moment after it was made.
+    let deadline = Instant::now() + LONG;
+    let made = loop {
+        let made = plan(&stage, &["--tenant", "acme"]);
+        if row(&made, "orders")["missing"] == 0 {
+            break made;
+        }
+        assert!(Instant::now() < deadline, "{made}");
+    };
 
     let acls = made["acls"].as_array().unwrap();
     let all: Vec<&str> = acls.iter().map(|line| line.as_str().unwrap()).collect();
